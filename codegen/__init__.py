@@ -1,0 +1,1 @@
+"""Tables become adapters, JSON Schema and reference tables."""

@@ -1,0 +1,164 @@
+"""Tables are resolved once into a plan per module; the templates lay the plans out.
+
+The loader has checked the tables before they come here. What a table says is carried along, reasons too, so that
+a generated module can be read without its YAML.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import PurePosixPath
+from typing import Any, Final
+
+import msgspec
+
+from bargein.statemachines.model import (
+    Capability,
+    ErrorMeaning,
+    Limit,
+    Machine,
+    Provider,
+    Row,
+    State,
+    Transport,
+)
+
+from .names import Namespace
+from .plan import (
+    CellPlan,
+    MachinePlan,
+    Noted,
+    PeerPlan,
+    ReceivePlan,
+    RowPlan,
+    StatePlan,
+)
+from .receiving import plan_receive
+from .sending import after_finished, plan_send
+
+ABI: Final = 1
+"""The contract the generated modules fill, as numbered by `runtime.adapter`; a test holds the two together."""
+
+
+MACHINES: Final = ("response", "playback")
+"""The machines every provider module carries, in the order of its page."""
+
+
+def plan_peer(
+    peer: Provider | Transport, machines: dict[str, Machine], sources: Iterable[PurePosixPath]
+) -> PeerPlan:
+    """Everything one generated module says. `sources` are the tables it is made from, for its header."""
+    names = Namespace.of_module()
+    receive = plan_receive(peer, names)
+    send = plan_send(peer, machines, names)
+    provider = isinstance(peer, Provider)
+    shared = [machines[name] for name in MACHINES]
+    return PeerPlan(
+        name=peer.provider if isinstance(peer, Provider) else peer.transport,
+        side="provider" if provider else "transport",
+        template="provider.py.j2" if provider else "transport.py.j2",
+        sources=tuple(str(source) for source in sources),
+        is_=peer.is_,
+        see=peer.see,
+        tag_field=peer.wire.tag,
+        abi=ABI,
+        digest=digest((*shared, peer) if provider else (peer,)),
+        machines=tuple(plan_machine(machine) for machine in shared) if provider else (),
+        receive=receive,
+        send=send,
+        can=tuple(
+            Noted(name, repr(can.is_), can.why or "", can.see) for name, can in peer.can.items()
+        ),
+        timeouts=tuple(
+            Noted(name, repr(limit.is_), limit.why or "", limit.see)
+            for name, limit in peer.timeouts.items()
+        ),
+        audio=tuple(
+            Noted(
+                name, f"AudioFormat({name!r}, {form.rate_hz}, {form.bytes_per_ms})", form.is_, None
+            )
+            for name, form in peer.audio.items()
+        ),
+        errors=tuple(
+            Noted(code, _error_rule(error), error.why or "", error.see)
+            for code, error in (peer.errors if isinstance(peer, Provider) else {}).items()
+        ),
+        after_finished=after_finished(peer),
+        imports=_imports(provider, receive),
+    )
+
+
+def plan_machine(machine: Machine) -> MachinePlan:
+    """A machine's table as a literal, in the order of the file."""
+    return MachinePlan(
+        name=machine.machine,
+        constant=machine.machine.upper(),
+        note=machine.is_,
+        start=machine.start,
+        states=tuple(_state(name, state) for name, state in machine.states.items()),
+    )
+
+
+def _state(name: str, state: State) -> StatePlan:
+    cells = []
+    for key, value in state.when.items():
+        rows = (value,) if isinstance(value, Row) else value
+        events = tuple(event.strip() for event in key.split(","))
+        cells.append(CellPlan(events=events, rows=tuple(_row(row) for row in rows)))
+    return StatePlan(name=name, note=state.is_, cells=tuple(cells))
+
+
+def _row(row: Row) -> RowPlan:
+    return RowPlan(go=row.go, do=row.do or (), guard=row.if_, note=row.why or "", see=row.see)
+
+
+def _error_rule(error: ErrorMeaning) -> str:
+    narrowed = {"param": error.param, "says": error.says}
+    extra = "".join(f", {key}={value!r}" for key, value in narrowed.items() if value is not None)
+    return f"ErrorRule({error.means!r}{extra})"
+
+
+def _imports(provider: bool, receive: ReceivePlan) -> tuple[tuple[tuple[str, str], ...], ...]:
+    """Groups of (module, names), only what the module uses: generated code passes the linter."""
+    adapter = ["AudioFormat", "Wire"]
+    if provider:
+        adapter += ["ErrorRule", "ItemFacts", "ProviderAdapter", "RequestFields", "ResponseFacts"]
+    else:
+        adapter += ["TransportAdapter"]
+    ours = [
+        ("bargein.runtime", "events"),
+        ("bargein.runtime.adapter", ", ".join(sorted(adapter))),
+    ]
+    if provider:
+        ours.append(("bargein.runtime.machine", "Machine, Row"))
+    typing = "Any, TypeVar" if "_object" in receive.helpers else "Any"
+    return (
+        (("collections.abc", "Callable"), ("typing", typing)),
+        (("msgspec", "Struct, field"), ("msgspec.json", "Decoder, Encoder")),
+        tuple(ours),
+    )
+
+
+def digest(tables: Iterable[Machine | Provider | Transport]) -> str:
+    """16 hex digits that change when what the tables mean changes, and not when their prose does."""
+    meaning = [_meaning(table) for table in tables]
+    return hashlib.sha256(msgspec.json.encode(meaning, order="deterministic")).hexdigest()[:16]
+
+
+def _meaning(value: object) -> Any:  # noqa: ANN401  any JSON value
+    match value:
+        case Capability() | Limit():
+            return value.is_
+        case msgspec.Struct():
+            prose = ("is_", "why", "see")
+            fields = [name for name in value.__struct_fields__ if name not in prose]
+            return {name: _meaning(getattr(value, name)) for name in fields}
+        case dict():
+            return {
+                key: _meaning(inner)
+                for key, inner in value.items()
+                if not (key in ("why", "see") and isinstance(inner, str))
+            }
+        case tuple() | list():
+            return [_meaning(inner) for inner in value]
+        case _:
+            return value

@@ -1,0 +1,376 @@
+"""What the actions of the machines do: the session's own half of the tables.
+
+`Lifecycle` holds the maps (responses, items, asked operations, the playout ledger) and moves the machines. Each
+action named in `statemachines/*.yaml` is one method here, called `_<machine>_<action>`; a test holds the two sets
+equal. There is no "current response" anywhere: everything is found by identity.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from .actions import (
+    Action,
+    ItemSettled,
+    MemorySettled,
+    Resolved,
+    StateChanged,
+    ToProvider,
+    Verdict,
+)
+from .adapter import ProviderAdapter, Wire
+from .machine import Engine
+from .playout import Playout
+from .records import Item, Response
+
+REMEMBERED_IDS = 16
+"""How many ids of ended responses are kept: deltas that trail behind a last word are known for what they are."""
+
+SHORTER_MS = 100
+"""How much less a second truncate asks for. One provider was measured to count 85 ms less than its bytes hold:
+https://github.com/pipecat-ai/pipecat/issues/2106"""
+
+_PHASE = {"name": 0, "withdraw": 0, "clear": 1, "cancel": 2, "cut": 3}
+_LAST_PHASE = 4
+"""When one interrupt covers several responses: clear the ear, cancel all, settle all, then resolve."""
+
+
+_TOMBSTONES = ("cancelled", "timed_out")
+
+
+class Interrupted:
+    """What one interrupt really did; each list holds our refs or the server's ids, in wire order."""
+
+    __slots__ = (
+        "cancelled",
+        "cleared",
+        "covered",
+        "fenced",
+        "forgotten",
+        "left_to_server",
+        "truncated",
+        "withdrawn",
+    )
+
+    def __init__(self) -> None:
+        self.covered: list[str] = []
+        self.cleared = False
+        self.cancelled: list[str] = []
+        self.left_to_server: list[str] = []
+        self.withdrawn: list[str] = []
+        self.fenced: list[str] = []
+        self.truncated: list[tuple[str, int]] = []
+        self.forgotten: list[str] = []
+
+
+class Operation:
+    """A truncate or delete the server has not answered yet."""
+
+    __slots__ = ("deadline_ms", "item_id", "kind")
+
+    def __init__(self, kind: str, item_id: str, deadline_ms: int) -> None:
+        self.kind = kind
+        self.item_id = item_id
+        self.deadline_ms = deadline_ms
+
+
+class Lifecycle:
+    """Responses and items, and what moving them means. See the module."""
+
+    def __init__(
+        self,
+        provider: ProviderAdapter,
+        playout: Playout,
+        engine: Engine,
+        prefix: str,
+        times: dict[str, int],
+    ) -> None:
+        self.provider = provider
+        self.times = times
+        self.playout = playout
+        self.engine = engine
+        self.prefix = prefix
+        self.now_ms = 0
+        self.connected = True
+        self.hung_up = False
+        self.responses: dict[str, Response] = {}
+        self.by_server: dict[str, Response] = {}
+        self.items: dict[str, Item] = {}
+        self.operations: dict[str, Operation] = {}
+        self.retired: tuple[str, ...] = ()
+        self.gate: list[str] = []
+        self.operations_made = 0
+        self.report = Interrupted()
+        self.out: list[Action] = []
+        self._covered: frozenset[str] = frozenset()
+        self.naming: str | None = None
+        self._resolving: list[Response] = []
+
+    # -- moving -----------------------------------------------------------------------------------
+
+    def move(self, responses: Iterable[Response], event: str) -> None:
+        """Fire one event at responses as one decision: their actions run phase by phase, not one by one."""
+        plan: list[tuple[int, Response, str]] = []
+        for response in responses:
+            state = response.state
+            done = self.engine.fire(self.provider.response, response, event)
+            if response.state != state:
+                self._response_moved(response, event)
+            plan += [(_PHASE.get(name, _LAST_PHASE), response, name) for name in done]
+        plan.sort(key=lambda step: step[0])
+        for _, response, name in plan:
+            _RESPONSE_ACTIONS[name](self, response)
+
+    def move_covered(self, responses: list[Response], event: str) -> None:
+        """Move responses whose speech one decision silences: one clear for all, and no handle concludes midway."""
+        self._covered = frozenset(response.ref for response in responses)
+        self.report.cleared = False
+        self.move(responses, event)
+        self._covered = frozenset()
+
+    def move_item(self, item: Item, event: str) -> None:
+        """Fire one event at an item."""
+        state = item.state
+        done = self.engine.fire(self.provider.playback, item, event)
+        if item.state != state:
+            self.out.append(
+                StateChanged(item.ref, event, item.state, item.response_id, item.item_id)
+            )
+        for name in done:
+            _PLAYBACK_ACTIONS[name](self, item)
+
+    def _response_moved(self, response: Response, event: str) -> None:
+        named = response.server_id or self.naming
+        self.out.append(StateChanged(response.ref, event, response.state, named))
+        if response.state in _TOMBSTONES and response.written:
+            response.deadline_ms = self.now_ms + self.times["settled_ms"]
+        else:
+            response.deadline_ms = None
+
+    # -- the response machine's actions -------------------------------------------------------------
+
+    def _response_name(self, response: Response) -> None:
+        if response.server_id is None and self.naming is not None:
+            response.server_id = self.naming
+            self.by_server[self.naming] = response
+            if not response.last_word:
+                response.holds_slot = response.slot
+                if response.state in _TOMBSTONES:  # Named late: the wait for its last word begins.
+                    response.deadline_ms = self.now_ms + self.times["settled_ms"]
+
+    def _response_withdraw(self, response: Response) -> None:
+        self.report.withdrawn.append(response.ref)
+        if not response.written:
+            self.gate.remove(response.ref)
+            response.last_word = True
+
+    def _response_clear(self, response: Response) -> None:
+        if self.report.cleared or not self.playout.open:
+            return
+        covered = self._covered or frozenset((response.ref,))
+        if any(item.at_carrier for item in self.playout.queue if item.ref in covered):
+            self.playout.clear(self.now_ms, covered, self.out)
+            self.report.cleared = True
+
+    def _response_cancel(self, response: Response) -> None:
+        sent = self.say(self.provider.cancel(self._operation_id("cancel"), response))
+        report = self.report
+        unsaid = report.left_to_server if response.server_cancels else report.fenced
+        done = report.cancelled if sent else unsaid
+        done.append(response.server_id or response.ref)
+
+    def _response_cut(self, response: Response) -> None:
+        event = "lost" if self.hung_up else "interrupt"
+        for item_id in response.items:
+            item = self.items.get(item_id)
+            if item is not None and not item.settled:
+                self.move_item(item, event)
+
+    def _response_conclude(self, response: Response) -> None:
+        for item_id in response.items:
+            item = self.items.get(item_id)
+            if item is not None:
+                self.complete(item)
+        self._conclude_if_settled(response)
+
+    def _conclude_if_settled(self, response: Response) -> None:
+        if response.state != "done" or any(
+            not self.items[item_id].settled for item_id in response.items if item_id in self.items
+        ):
+            return
+        self._resolve(response, "failed" if response.status == "failed" else "completed")
+
+    def _response_resolve_interrupted(self, response: Response) -> None:
+        self._resolve(response, "interrupted")
+
+    def _response_resolve_timed_out(self, response: Response) -> None:
+        self._resolve(response, "timed_out")
+
+    def _response_resolve_failed(self, response: Response) -> None:
+        self._resolve(response, "failed")
+
+    def _response_free(self, response: Response) -> None:
+        response.holds_slot = False
+        self._forget_due(response)
+
+    def _response_retire(self, response: Response) -> None:
+        response.last_word = True
+        response.holds_slot = False
+        response.deadline_ms = None
+        self._forget_due(response)
+
+    def _resolve(self, response: Response, verdict: Verdict) -> None:
+        if response.verdict is None:
+            response.verdict = verdict
+            self._resolving.append(response)
+
+    # -- the playback machine's actions -------------------------------------------------------------
+
+    def _playback_truncate(self, item: Item) -> None:
+        heard_ms = min(item.heard_bytes, item.received_bytes) // item.bytes_per_ms
+        item.cut_ms = max(1, heard_ms - SHORTER_MS * item.refusals)
+        if self._ask("truncate", item, self.provider.truncate):
+            self.report.truncated.append((item.item_id, item.cut_ms))
+
+    def _playback_forget(self, item: Item) -> None:
+        response = self.responses.get(item.ref)
+        generating = response is not None and not response.last_word
+        if generating and "forget" in self.provider.after_finished:
+            item.forget_due = True
+            item.memory = "pending"
+        elif self._ask("delete", item, self.provider.forget):
+            self.report.forgotten.append(item.item_id)
+
+    def _playback_settle(self, item: Item) -> None:
+        self.playout.settle(item)
+        self.out.append(ItemSettled(item.ref, item.outcome()))
+        response = self.responses.get(item.ref)
+        if response is not None and response.ref not in self._covered:
+            self._conclude_if_settled(response)
+
+    def _playback_confirm(self, item: Item) -> None:
+        self._remember(item, None)
+
+    def _playback_diverge(self, item: Item) -> None:
+        self._remember(item, item.reason or "the server would not forget")
+
+    def _remember(self, item: Item, diverged: str | None) -> None:
+        if item.memory == "pending":
+            item.memory = "exact" if diverged is None else "diverged"
+            item.reason = diverged
+            self.out.append(MemorySettled(item.ref, item.outcome()))
+
+    def _forget_due(self, response: Response) -> None:
+        for item_id in response.items:
+            item = self.items.get(item_id)
+            if item is not None and item.forget_due:
+                item.forget_due = False
+                if self._ask("delete", item, self.provider.forget):
+                    self.report.forgotten.append(item.item_id)
+                elif item.memory == "pending":
+                    item.memory = "exact"
+
+    def _ask(self, kind: str, item: Item, hook: Callable[[str, Any], Wire]) -> bool:
+        if not self.connected:
+            item.memory, item.reason = "diverged", "connection lost"
+            return False
+        op = self._operation_id(kind)
+        if not self.say(hook(op, item)):
+            if self.provider.can[kind] == "none":
+                item.memory, item.reason = "diverged", f"the provider cannot {kind}"
+            return False
+        self.operations[op] = Operation(kind, item.item_id, self.now_ms + self.times["answer_ms"])
+        item.memory = "pending"
+        return True
+
+    # -- shared -------------------------------------------------------------------------------------
+
+    def complete(self, item: Item) -> None:
+        """No more audio will come for `item`."""
+        if item.complete or item.settled:
+            return
+        item.complete = True
+        if not item.received_bytes:
+            self.move_item(item, "empty")
+        elif item.heard_bytes >= item.received_bytes:
+            self.move_item(item, "played")
+
+    def say(self, messages: Wire) -> bool:
+        """Write messages to the provider; False if there is nothing to say or nobody to hear it."""
+        if not self.connected:
+            return False
+        for data in messages:
+            self.out.append(ToProvider(data))
+        return bool(messages)
+
+    def _operation_id(self, kind: str) -> str:
+        self.operations_made += 1
+        return f"{self.prefix}{kind}_{self.operations_made}"
+
+    def finish_step(self) -> list[Action]:
+        """End of an input: start what may play, write what may be asked, resolve handles, drop what is over."""
+        self.playout.pump(self.now_ms, self.out, self._talking)
+        if self.playout.queue:
+            head = self.playout.queue[0]
+            if head.state == "queued" and head.sent_bytes:
+                self.move_item(head, "started")
+        self._open_gate()
+        for response in self._resolving:
+            items = [self.items[i].outcome() for i in response.items if i in self.items]
+            self.out.append(
+                Resolved(
+                    response.ref,
+                    response.verdict or "failed",
+                    response.code,
+                    tuple(items),
+                    response.server_id,
+                )
+            )
+        self._resolving.clear()
+        self._drop_ended()
+        out, self.out = self.out, []
+        return out
+
+    def _talking(self, ref: str) -> bool:
+        response = self.responses.get(ref)
+        return response is not None and response.state in ("created", "streaming")
+
+    def _open_gate(self) -> None:
+        """Write held requests in the order they were decided, one unanswered create per slot."""
+        busy = any(response.holds_slot for response in self.responses.values())
+        for ref in self.gate.copy():
+            response = self.responses[ref]
+            if response.slot and busy:
+                continue
+            self.gate.remove(ref)
+            response.written = True
+            response.holds_slot = response.slot
+            response.deadline_ms = self.now_ms + self.times["created_ms"]
+            self.say(self.provider.request(ref, response.fields))
+            busy = busy or response.slot
+
+    def _drop_ended(self) -> None:
+        for response in list(self.responses.values()):
+            if response.verdict is None or not (response.last_word or not response.written):
+                continue
+            items = [self.items[item_id] for item_id in response.items if item_id in self.items]
+            if any(not item.settled or item.memory == "pending" for item in items):
+                continue
+            for item in items:
+                del self.items[item.item_id]
+            del self.responses[response.ref]
+            if response.server_id is not None:
+                del self.by_server[response.server_id]
+                self.retired = (*self.retired[-REMEMBERED_IDS + 1 :], response.server_id)
+
+
+def _named(machine: str) -> dict[str, Callable[[Any, Any], None]]:
+    prefix = f"_{machine}_"
+    return {
+        name.removeprefix(prefix): value
+        for name, value in vars(Lifecycle).items()
+        if name.startswith(prefix) and name != "_response_moved"
+    }
+
+
+_RESPONSE_ACTIONS = _named("response")
+_PLAYBACK_ACTIONS = _named("playback")

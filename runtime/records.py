@@ -1,0 +1,188 @@
+"""The two things a session keeps: responses and message items. Plain slots, cheap to copy and to hash."""
+
+from collections import deque
+from typing import Any
+
+from .actions import ItemOutcome, Memory, Verdict
+from .adapter import RequestFields
+
+NO_FIELDS = RequestFields()
+
+
+class Response:
+    """One response from our request, or from the server's own decision, to the server's last word.
+
+    `ref` is our name for it and its handle: `<prefix>req_N` for a request, `auto_N` for one the server made by itself.
+    `slot` is False for a response that runs beside the conversation and takes nobody's turn.
+    """
+
+    __slots__ = (
+        "code",
+        "deadline_ms",
+        "fenced_kinds",
+        "fields",
+        "holds_slot",
+        "items",
+        "last_word",
+        "own",
+        "ref",
+        "server_cancels",
+        "server_id",
+        "slot",
+        "state",
+        "status",
+        "verdict",
+        "written",
+    )
+
+    def __init__(self, ref: str, *, own: bool, slot: bool = True) -> None:
+        self.ref = ref
+        self.own = own
+        self.slot = slot
+        self.state = "requested"
+        self.server_id: str | None = None
+        self.fields = NO_FIELDS
+        self.written = not own
+        self.holds_slot = False
+        self.last_word = False
+        self.server_cancels = False
+        self.deadline_ms: int | None = None
+        self.status: str | None = None
+        self.code: str | None = None
+        self.verdict: Verdict | None = None
+        self.items: list[str] = []
+        self.fenced_kinds: frozenset[str] = frozenset()
+
+    @property
+    def unborn(self) -> bool:
+        """The server had not named it before this event."""
+        return self.server_id is None
+
+    def copy(self) -> "Response":
+        """An independent copy."""
+        new = Response.__new__(Response)
+        new.ref, new.own, new.slot, new.state = self.ref, self.own, self.slot, self.state
+        new.server_id, new.fields, new.written = self.server_id, self.fields, self.written
+        new.holds_slot, new.last_word = self.holds_slot, self.last_word
+        new.server_cancels, new.deadline_ms = self.server_cancels, self.deadline_ms
+        new.status, new.code, new.verdict = self.status, self.code, self.verdict
+        new.items, new.fenced_kinds = self.items.copy(), self.fenced_kinds
+        return new
+
+    def key(self) -> tuple[Any, ...]:
+        """All that can change, hashable."""
+        return (
+            self.ref, self.state, self.server_id, self.written, self.holds_slot, self.last_word,
+            self.deadline_ms, self.status, self.code, self.verdict, tuple(self.items),
+            self.fenced_kinds,
+        )  # fmt: skip
+
+
+class Item:
+    """One message item: what was received, sent and heard of it, in bytes of the session's audio format.
+
+    Audio that is not known to be heard is kept as (end position, bytes): `held` is not sent yet, `at_carrier` is sent
+    and kept in case a clear meant for another item takes it along.
+    """
+
+    __slots__ = (
+        "at_carrier",
+        "bytes_per_ms",
+        "clock_end_ms",
+        "complete",
+        "cut_ms",
+        "evidence",
+        "forget_due",
+        "has_text",
+        "heard_bytes",
+        "held",
+        "item_id",
+        "marked_bytes",
+        "memory",
+        "part",
+        "reason",
+        "received_bytes",
+        "ref",
+        "refusals",
+        "response_id",
+        "sent_bytes",
+        "state",
+    )
+
+    def __init__(self, item_id: str, ref: str, response_id: str | None, bytes_per_ms: int) -> None:
+        self.item_id = item_id
+        self.ref = ref
+        self.response_id = response_id
+        self.bytes_per_ms = bytes_per_ms
+        self.part = 0
+        self.state = "queued"
+        self.received_bytes = 0
+        self.sent_bytes = 0
+        self.marked_bytes = 0
+        self.heard_bytes = 0
+        self.complete = False
+        self.has_text = False
+        self.forget_due = False
+        self.cut_ms = 0
+        self.refusals = 0
+        self.clock_end_ms = 0
+        self.memory: Memory = "exact"
+        self.reason: str | None = None
+        self.evidence = "marks"
+        self.held: deque[tuple[int, bytes]] = deque()
+        self.at_carrier: deque[tuple[int, bytes]] = deque()
+
+    @property
+    def settled(self) -> bool:
+        """Nothing more of it will be heard."""
+        return self.state not in ("queued", "playing")
+
+    @property
+    def has_audio(self) -> bool:
+        """The server has sent audio of the item."""
+        return self.received_bytes > 0
+
+    @property
+    def heard(self) -> bool:
+        """The carrier has confirmed at least one millisecond of it."""
+        return self.heard_bytes >= self.bytes_per_ms
+
+    @property
+    def first_refusal(self) -> bool:
+        """The server has refused this only once; a shorter cut may pass."""
+        return self.refusals == 1
+
+    def outcome(self) -> ItemOutcome:
+        """What became of it, so far."""
+        per_ms = self.bytes_per_ms
+        return ItemOutcome(
+            item=self.item_id,
+            state=self.state,
+            received_ms=self.received_bytes // per_ms,
+            sent_ms=self.sent_bytes // per_ms,
+            heard_ms=self.heard_bytes // per_ms,
+            memory=self.memory,
+            reason=self.reason,
+            evidence="clock" if self.evidence == "clock" else "marks",
+        )
+
+    def copy(self) -> "Item":
+        """An independent copy; the audio itself is shared."""
+        new = Item.__new__(Item)
+        new.item_id, new.ref, new.response_id = self.item_id, self.ref, self.response_id
+        new.bytes_per_ms, new.part, new.state = self.bytes_per_ms, self.part, self.state
+        new.received_bytes, new.sent_bytes = self.received_bytes, self.sent_bytes
+        new.marked_bytes, new.heard_bytes = self.marked_bytes, self.heard_bytes
+        new.complete, new.has_text, new.forget_due = self.complete, self.has_text, self.forget_due
+        new.cut_ms, new.refusals, new.clock_end_ms = self.cut_ms, self.refusals, self.clock_end_ms
+        new.memory, new.reason, new.evidence = self.memory, self.reason, self.evidence
+        new.held, new.at_carrier = self.held.copy(), self.at_carrier.copy()
+        return new
+
+    def key(self) -> tuple[Any, ...]:
+        """All that can change, hashable; the audio only by its length."""
+        return (
+            self.item_id, self.ref, self.state, self.received_bytes, self.sent_bytes,
+            self.marked_bytes, self.heard_bytes, self.complete, self.has_text, self.forget_due,
+            self.cut_ms, self.refusals, self.clock_end_ms, self.memory, self.part,
+        )  # fmt: skip

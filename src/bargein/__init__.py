@@ -1,0 +1,1 @@
+"""bargein: what the caller heard is what the model remembers."""
