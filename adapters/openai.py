@@ -27,7 +27,6 @@ from bargein.runtime.adapter import (
 )
 from bargein.runtime.machine import Machine, Row
 
-
 # -- The machines ----------------------------------------------------------------------------------
 
 # One response of the model, from the request that asks for it to the last event the server sends
@@ -367,8 +366,9 @@ class Item(Struct, gc=False):
 
 
 class ResponseOutputItemAdded(Struct, gc=False, tag_field="type", tag="response.output_item.added"):
-    """`response.output_item.added` becomes `announced`. The first event that ties an item to its
-    response.
+    """`response.output_item.added` becomes `announced`.
+
+    The first event that ties an item to its response.
     """
 
     response_id: str
@@ -418,19 +418,20 @@ class ResponseFunctionCallArgumentsDone(
     name: Any = None
 
 
-class Item2(Struct, gc=False):
+class ResponseOutputItemDoneItem(Struct, gc=False):
     """`item` of a message."""
 
     id: str
 
 
 class ResponseOutputItemDone(Struct, gc=False, tag_field="type", tag="response.output_item.done"):
-    """`response.output_item.done` becomes `ended`. The item is whole, or cut; audio.done events
-    arrive bunched with it.
+    """`response.output_item.done` becomes `ended`.
+
+    The item is whole, or cut; audio.done events arrive bunched with it.
     """
 
     response_id: str
-    item: Item2
+    item: ResponseOutputItemDoneItem
 
 
 class ResponseOutputAudioDone(Struct, gc=False, tag_field="type", tag="response.output_audio.done"):
@@ -453,7 +454,7 @@ class ResponseStatusDetails(Struct, gc=False):
     error: ResponseStatusDetailsError | Other = None
 
 
-class Response2(Struct, gc=False):
+class ResponseDoneResponse(Struct, gc=False):
     """`response` of a message."""
 
     id: str
@@ -466,7 +467,7 @@ class Response2(Struct, gc=False):
 class ResponseDone(Struct, gc=False, tag_field="type", tag="response.done"):
     """`response.done` becomes `finished`."""
 
-    response: Response2
+    response: ResponseDoneResponse
 
 
 class ConversationItemTruncated(
@@ -483,7 +484,7 @@ class ConversationItemDeleted(Struct, gc=False, tag_field="type", tag="conversat
     item_id: str
 
 
-class Error2(Struct, gc=False):
+class ErrorObject(Struct, gc=False):
     """`error` of a message."""
 
     code: Any = None
@@ -495,7 +496,7 @@ class Error2(Struct, gc=False):
 class Error(Struct, gc=False, tag_field="type", tag="error"):
     """`error` becomes `error`."""
 
-    error: Error2 | Other = None
+    error: ErrorObject | Other = None
 
 
 Received = (
@@ -662,7 +663,7 @@ def _read_conversation_item_deleted(m: ConversationItemDeleted) -> tuple[events.
 
 
 def _read_error(m: Error) -> tuple[events.Event, ...]:
-    error = _object(m.error, Error2)
+    error = _object(m.error, ErrorObject)
     return (
         events.Error(
             code=_text(error.code),
@@ -763,21 +764,21 @@ class SendCreateResponse(Struct, gc=False, omit_defaults=True, kw_only=True):
 
 
 class SendCreate(Struct, gc=False, tag_field="type", tag="response.create"):
-    """`response.create`, which the table calls `create`."""
+    """`response.create`, as we send it."""
 
     event_id: str
     response: SendCreateResponse
 
 
 class SendCancel(Struct, gc=False, tag_field="type", tag="response.cancel"):
-    """`response.cancel`, which the table calls `cancel`."""
+    """`response.cancel`, as we send it."""
 
     event_id: str
     response_id: str
 
 
 class SendTruncate(Struct, gc=False, tag_field="type", tag="conversation.item.truncate"):
-    """`conversation.item.truncate`, which the table calls `truncate`."""
+    """`conversation.item.truncate`, as we send it."""
 
     event_id: str
     item_id: str
@@ -786,20 +787,20 @@ class SendTruncate(Struct, gc=False, tag_field="type", tag="conversation.item.tr
 
 
 class SendDelete(Struct, gc=False, tag_field="type", tag="conversation.item.delete"):
-    """`conversation.item.delete`, which the table calls `delete`."""
+    """`conversation.item.delete`, as we send it."""
 
     event_id: str
     item_id: str
 
 
 class SendAppend(Struct, gc=False, tag_field="type", tag="input_audio_buffer.append"):
-    """`input_audio_buffer.append`, which the table calls `append`."""
+    """`input_audio_buffer.append`, as we send it."""
 
     audio: bytes
 
 
 class SendUpdate(Struct, gc=False, tag_field="type", tag="session.update"):
-    """`session.update`, which the table calls `update`."""
+    """`session.update`, as we send it."""
 
     session: Any
 
@@ -842,8 +843,10 @@ def cancel(op: str, response: ResponseFacts) -> Wire:
 
     see https://github.com/openai/openai-agents-js/pull/220
     """
-    if response.server_id is None or response.server_cancels:
+    if response.server_id is None:
         # It has no name yet, and without one the server would take another.
+        return ()
+    if response.server_cancels:
         return ()
     return (_encode(SendCancel(event_id=op, response_id=response.server_id)),)
 

@@ -18,7 +18,6 @@ from msgspec.json import Decoder, Encoder
 from bargein.runtime import events
 from bargein.runtime.adapter import AudioFormat, TransportAdapter, Wire
 
-
 # -- What the carrier says -------------------------------------------------------------------------
 
 
@@ -26,7 +25,7 @@ class Connected(Struct, gc=False, tag_field="event", tag="connected"):
     """`connected` becomes `connected`."""
 
 
-class Start2(Struct, gc=False):
+class StartObject(Struct, gc=False):
     """`start` of a message."""
 
     stream_sid: str = field(name="streamSid")
@@ -36,10 +35,10 @@ class Start2(Struct, gc=False):
 class Start(Struct, gc=False, tag_field="event", tag="start"):
     """`start` becomes `started`."""
 
-    start: Start2
+    start: StartObject
 
 
-class Media2(Struct, gc=False):
+class MediaObject(Struct, gc=False):
     """`media` of a message."""
 
     payload: bytes
@@ -49,10 +48,10 @@ class Media2(Struct, gc=False):
 class Media(Struct, gc=False, tag_field="event", tag="media"):
     """`media` becomes `caller_audio`."""
 
-    media: Media2
+    media: MediaObject
 
 
-class Mark2(Struct, gc=False):
+class MarkObject(Struct, gc=False):
     """`mark` of a message."""
 
     name: str
@@ -61,10 +60,10 @@ class Mark2(Struct, gc=False):
 class Mark(Struct, gc=False, tag_field="event", tag="mark"):
     """`mark` becomes `marked`."""
 
-    mark: Mark2
+    mark: MarkObject
 
 
-class Dtmf2(Struct, gc=False):
+class DtmfObject(Struct, gc=False):
     """`dtmf` of a message."""
 
     digit: str
@@ -73,7 +72,7 @@ class Dtmf2(Struct, gc=False):
 class Dtmf(Struct, gc=False, tag_field="event", tag="dtmf"):
     """`dtmf` becomes `dtmf`."""
 
-    dtmf: Dtmf2
+    dtmf: DtmfObject
 
 
 class Stop(Struct, gc=False, tag_field="event", tag="stop"):
@@ -171,7 +170,7 @@ class SendMediaMedia(Struct, gc=False):
 
 
 class SendMedia(Struct, gc=False, tag_field="event", tag="media"):
-    """`media`, which the table calls `media`."""
+    """`media`, as we send it."""
 
     stream_sid: str = field(name="streamSid")
     media: SendMediaMedia
@@ -184,14 +183,14 @@ class SendMarkMark(Struct, gc=False):
 
 
 class SendMark(Struct, gc=False, tag_field="event", tag="mark"):
-    """`mark`, which the table calls `mark`."""
+    """`mark`, as we send it."""
 
     stream_sid: str = field(name="streamSid")
     mark: SendMarkMark
 
 
 class SendClear(Struct, gc=False, tag_field="event", tag="clear"):
-    """`clear`, which the table calls `clear`."""
+    """`clear`, as we send it."""
 
     stream_sid: str = field(name="streamSid")
 

@@ -30,6 +30,8 @@ _RESERVED = frozenset(
     }
 )
 
+_SPOKEN = frozenset({"Any", "Other", "bool", "bytes", "field", "float", "int", "str", "tuple"})
+
 
 def camel(name: str) -> str:
     """`response.output_audio.delta` is the class `ResponseOutputAudioDelta`; inner capitals stay."""
@@ -64,6 +66,10 @@ class Namespace:
         """A namespace that knows what every generated module imports and defines."""
         return cls(_RESERVED)
 
+    def free(self, name: str) -> bool:
+        """Whether `name` can still be given."""
+        return name not in self._taken
+
     def give(self, wanted: str) -> str:
         """`wanted`, or `wanted2`, `wanted3` … when it is given already."""
         name, count = wanted, 1
@@ -75,6 +81,6 @@ class Namespace:
 
 
 def attributes(keys: Iterable[str]) -> dict[str, str]:
-    """The attribute of each key of one object."""
-    names = Namespace()
+    """The attribute of each key of one object; none hides a name that the fields after it are declared with."""
+    names = Namespace(_SPOKEN)
     return {key: names.give(snake(key)) for key in keys}

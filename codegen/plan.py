@@ -64,7 +64,7 @@ class StructPlan(Struct, frozen=True):
 
     name: str
     bases: str
-    doc: str
+    doc: tuple[str, ...]
     fields: tuple[FieldPlan, ...]
 
 
@@ -106,13 +106,12 @@ class SayPlan(Struct, frozen=True):
 
 
 class HookPlan(Struct, frozen=True):
-    """One hook as a function; `unsaid` is the condition under which it says nothing, with its reason."""
+    """One hook as a function; `unsaid` are conditions under which it says nothing, with their reasons."""
 
     function: str
     signature: str
     doc: tuple[str, ...]
-    unsaid: str | None
-    reason: str
+    unsaid: tuple[tuple[str, str], ...]
     says: tuple[SayPlan, ...]
 
 

@@ -81,7 +81,7 @@ def plan_receive(peer: Provider | Transport, names: Namespace) -> ReceivePlan:
             if node is not tree:
                 node.struct = parts.get(node.shape, "")
             if not node.struct:
-                node.struct = parts[node.shape] = names.give("".join(map(camel, node.path)))
+                node.struct = parts[node.shape] = _part_name(node, tree, names)
                 structs.append(_part(node))
         structs.append(_message(tree, kind, rows, peer.wire.tag))
         converters.append(_converter(tree, kind, rows, side))
@@ -118,14 +118,21 @@ def _message(node: _Node, kind: str, rows: tuple[Receive, ...], tag: str) -> Str
     return StructPlan(
         name=node.struct,
         bases=f"Struct, gc=False, tag_field={tag!r}, tag={kind!r}",
-        doc=" ".join([f"`{kind}` becomes {events}.", *reasons, *links]),
+        doc=(f"`{kind}` becomes {events}.", *reasons, *links),
         fields=_attributes(node),
     )
 
 
+def _part_name(node: _Node, tree: _Node, names: Namespace) -> str:
+    plain = "".join(map(camel, node.path))
+    if names.free(plain):
+        return names.give(plain)
+    return names.give(f"{plain}Object" if plain == tree.struct else f"{tree.struct}{plain}")
+
+
 def _part(node: _Node) -> StructPlan:
     doc = f"`{'.'.join(node.path)}` of a message."
-    return StructPlan(node.struct, "Struct, gc=False", doc, _attributes(node))
+    return StructPlan(node.struct, "Struct, gc=False", (doc,), _attributes(node))
 
 
 def _attributes(node: _Node) -> tuple[FieldPlan, ...]:

@@ -4,6 +4,7 @@ What is not known is left out of a message; a message that cannot be said withou
 a stream there is nobody to clear, and a cancel without its id would hit another response.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from bargein.statemachines.model import Hook, Machine, Provider, Transport
@@ -58,18 +59,18 @@ def plan_send(
 ) -> SendPlan:
     """The structs of all messages we send to `peer`, and its hooks, each hook of the contract present."""
     provider = isinstance(peer, Provider)
-    variables = PROVIDER_VARIABLES if provider else TRANSPORT_VARIABLES
+    variables: Mapping[str, str] = PROVIDER_VARIABLES if provider else TRANSPORT_VARIABLES
     contract = _PROVIDER_HOOKS if provider else _TRANSPORT_HOOKS
-    structs: list[StructPlan] = []
     messages = {
-        name: _Message(name, template, peer.wire.tag, dict(variables), names, structs)
+        name: _Message(template, camel(f"send_{name}"), peer.wire.tag, variables, names)
         for name, template in peer.send.items()
     }
     hooks = tuple(
         _hook(full, contract[full], peer.hooks.get(full, ()), messages, machines)
         for full in contract
     )
-    return SendPlan(structs=tuple(structs), hooks=hooks)
+    structs = tuple(struct for message in messages.values() for struct in message.structs)
+    return SendPlan(structs=structs, hooks=hooks)
 
 
 def after_finished(peer: Provider | Transport) -> tuple[str, ...]:
@@ -82,105 +83,93 @@ def after_finished(peer: Provider | Transport) -> tuple[str, ...]:
 
 
 class _Message:
-    """One template of `send:`: makes its structs at once, its expression per hook."""
+    """One template of `send:`: makes its structs at once, and its expression for each hook that sends it."""
 
     def __init__(
         self,
-        name: str,
         template: dict[str, Any],
+        wanted: str,
         tag_field: str,
-        variables: dict[str, str],
+        variables: Mapping[str, str],
         names: Namespace,
-        structs: list[StructPlan],
     ) -> None:
+        tag = template.get(tag_field)
+        self.structs: list[StructPlan] = []
+        self._tag = tag if isinstance(tag, str) and not tag.startswith("$") else None
+        self._body = {k: v for k, v in template.items() if self._tag is None or k != tag_field}
         self._variables = variables
         self._names = names
-        self._structs = structs
         self._classes: dict[tuple[str, ...], str] = {}
-        self._name = name
-        self._tag_field = tag_field
-        tag = template.get(tag_field)
-        self._tag = tag if isinstance(tag, str) and not tag.startswith("$") else None
-        body = {k: v for k, v in template.items() if self._tag is None or k != tag_field}
-        self._body = body
-        self._declare((), body, camel(f"send_{name}"))
+        tagged = f", tag_field={tag_field!r}, tag={self._tag!r}" if self._tag else ""
+        self._declare((), self._body, wanted, f"`{self._tag or wanted}`, as we send it.", tagged)
 
-    def _declare(self, path: tuple[str, ...], value: dict[str, Any], wanted: str) -> None:
-        for key, inner in value.items():
-            for at, found in _objects((*path, key), inner):
-                self._declare(at, found, wanted + camel(key))
-        name = self._classes[path] = self._names.give(wanted)
-        attribute = attributes(value)
-        plans = []
-        for key, inner in value.items():
-            type_, optional = self._type((*path, key), inner)
-            plans.append(FieldPlan(attribute[key], key, type_, optional))
-        of = f"`{self._tag}`" if self._tag else f"`{self._name}`"
-        doc = (
-            f"`{'.'.join(path)}` of {of}."
-            if path
-            else f"{of}, which the table calls `{self._name}`."
-        )
-        bases = "Struct, gc=False"
-        if any(plan.optional for plan in plans):
-            bases += ", omit_defaults=True, kw_only=True"
-        if self._tag and not path:
-            bases += f", tag_field={self._tag_field!r}, tag={self._tag!r}"
-        self._structs.append(StructPlan(name, bases, doc, tuple(plans)))
-
-    def _type(self, path: tuple[str, ...], value: object) -> tuple[str, bool]:
-        match value:
-            case str() if value.startswith("$"):
-                type_ = self._variables[value[1:]]
-                base = _TYPES[type_.rstrip("?")]
-                optional = type_.endswith("?")
-                return (f"{base} | None" if optional and base != "Any" else base), optional
-            case dict():
-                optional = bool(self._conditions(value, None))
-                name = self._classes[path]
-                return (f"{name} | None" if optional else name), optional
-            case list():
-                return "tuple[Any, ...]", False
-            case _:
-                return type(value).__name__.replace("NoneType", "None"), False
-
-    def _conditions(self, value: object, exprs: dict[str, str] | None) -> list[str]:
-        """When an object of nothing but optional fields is said: any of these; empty means always."""
-        match value:
-            case str() if value.startswith("$") and self._variables[value[1:]].endswith("?"):
-                return [f"{exprs[value[1:]] if exprs else value} is not None"]
-            case dict() if value:
-                parts = [self._conditions(inner, exprs) for inner in value.values()]
-                return [] if not all(parts) else list(dict.fromkeys(p for q in parts for p in q))
-            case _:
-                return []
-
-    def expr(self, exprs: dict[str, str]) -> str:
+    def expr(self, exprs: Mapping[str, str]) -> str:
         """Python source that builds the message out of a hook's arguments."""
         return self._expr((), self._body, exprs)
 
-    def _expr(self, path: tuple[str, ...], value: object, exprs: dict[str, str]) -> str:
+    def variables(self) -> set[str]:
+        """The names it is filled with."""
+        return set(_variables(self._body))
+
+    def _declare(
+        self, path: tuple[str, ...], value: dict[str, Any], wanted: str, doc: str, tagged: str
+    ) -> None:
+        for key, inner in value.items():
+            for at, found in _objects((*path, key), inner):
+                of = f"`{'.'.join(at)}` of `{self._tag or wanted}`."
+                self._declare(at, found, wanted + camel(key), of, "")
+        self._classes[path] = self._names.give(wanted)
+        attribute = attributes(value)
+        fields = tuple(
+            FieldPlan(attribute[key], key, self._type((*path, key), inner), self._may_lack(inner))
+            for key, inner in value.items()
+        )
+        omits = ", omit_defaults=True, kw_only=True" if any(f.optional for f in fields) else ""
+        bases = f"Struct, gc=False{omits}{tagged}"
+        self.structs.append(StructPlan(self._classes[path], bases, (doc,), fields))
+
+    def _may_lack(self, value: object) -> bool:
+        """Whether the field can be left out: an unknown variable, or an object of nothing else."""
+        match value:
+            case str() if value.startswith("$"):
+                return self._variables[value[1:]].endswith("?")
+            case dict():
+                return bool(value) and all(map(self._may_lack, value.values()))
+            case _:
+                return False
+
+    def _type(self, path: tuple[str, ...], value: object) -> str:
+        match value:
+            case str() if value.startswith("$"):
+                type_ = _TYPES[self._variables[value[1:]].rstrip("?")]
+            case dict():
+                type_ = self._classes[path]
+            case list():
+                type_ = "tuple[Any, ...]"
+            case _:
+                type_ = "None" if value is None else type(value).__name__
+        return f"{type_} | None" if self._may_lack(value) and type_ != "Any" else type_
+
+    def _expr(self, path: tuple[str, ...], value: object, exprs: Mapping[str, str]) -> str:
         match value:
             case str() if value.startswith("$"):
                 return exprs[value[1:]]
             case dict():
                 attribute = attributes(value)
-                args = ", ".join(
+                args = [
                     f"{attribute[key]}={self._expr((*path, key), inner, exprs)}"
                     for key, inner in value.items()
-                )
-                built = f"{self._classes[path]}({args})"
-                unless = self._conditions(value, exprs) if path else []
-                return f"({built} if {' or '.join(unless)} else None)" if unless else built
+                ]
+                built = f"{self._classes[path]}({', '.join(args)})"
+                if not path or not self._may_lack(value):
+                    return built
+                known = [f"{exprs[name]} is not None" for name in dict.fromkeys(_variables(value))]
+                return f"({built} if {' or '.join(known)} else None)"
             case list():
-                inner = [self._expr((*path, str(i)), v, exprs) for i, v in enumerate(value)]
-                return f"({', '.join(inner)},)" if inner else "()"
+                parts = [self._expr((*path, str(i)), v, exprs) for i, v in enumerate(value)]
+                return f"({', '.join(parts)},)" if parts else "()"
             case _:
                 return repr(value)
-
-    def variables(self) -> set[str]:
-        """The names it is filled with."""
-        return set(_variables(self._body))
 
 
 def _objects(path: tuple[str, ...], value: object) -> list[tuple[tuple[str, ...], dict[str, Any]]]:
@@ -219,19 +208,17 @@ def _hook(
     for hook in hooks:
         doc.extend(filter(None, [hook.why, hook.see and f"see {hook.see}"]))
     used = {exprs[name] for hook in hooks for name in messages[hook.send].variables()}
-    missing = [expr for expr in _MAY_BE_NONE if expr in used]
-    unsaid = [f"{expr} is None" for expr in missing]
+    unsaid = [(f"{expr} is None", why) for expr, why in _MAY_BE_NONE.items() if expr in used]
     subject = "item" if machine == "playback" else machine
     says = [SayPlan(_guard(hook, subject), messages[hook.send].expr(exprs)) for hook in hooks]
     if len(says) == 1 and says[0].condition:
-        unsaid.append(_negated(says[0].condition))
+        unsaid.append((_negated(says[0].condition), ""))
         says = [SayPlan(None, says[0].expr)]
     return HookPlan(
         function=action,
         signature=signature,
         doc=tuple(doc),
-        unsaid=" or ".join(unsaid) or None,
-        reason=" ".join(_MAY_BE_NONE[expr] for expr in missing),
+        unsaid=tuple(unsaid),
         says=tuple(says),
     )
 

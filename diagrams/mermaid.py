@@ -24,10 +24,14 @@ _CLASSES: Final = {
 }
 
 # Words that Mermaid's lexer takes for itself at the start of a line, and the ids of its own nodes.
-_RESERVED: Final = frozenset(
-    "accdescr acctitle as class classdef click constructor default direction end fork hide href join note"
-    " root root_end root_start scale state style".split()
-)
+_OF_MERMAID: Final = """
+    accdescr acctitle as class classdef click constructor default direction end fork hide href join note
+    root root_end root_start scale state style
+"""
+_RESERVED: Final = frozenset(_OF_MERMAID.split())
+
+KEEP: Final = "\u2007"
+"""A space at which nothing is broken. Not U+00A0, of which Mermaid makes `&nbsp;` and without HTML shows that."""
 
 # Characters in a line of an arrow's label, of a loop's (it stands beside its state), and of a state's sentence.
 _ARROW: Final = 56
@@ -66,8 +70,7 @@ class Edge(Struct, frozen=True):
 
 def text(words: str) -> str:
     """Any text as one line of a Mermaid label: white space becomes one space, control characters vanish."""
-    spaced = "\u00a0".join(" ".join(part.split()) for part in words.split("\u00a0"))
-    plain = "".join(c for c in spaced if unicodedata.category(c) not in ("Cc", "Cf", "Cs"))
+    plain = "".join(c for c in _blank(words) if unicodedata.category(c) not in ("Cc", "Cf", "Cs"))
     return _SPECIAL.sub(lambda match: f"#{ord(match[0])};", plain)
 
 
@@ -82,12 +85,6 @@ def identifier(name: str) -> str:
     return f"{name}_" if name.rstrip("_") in _RESERVED else name
 
 
-def _unbroken(edge: Edge, line: str) -> list[str]:
-    """A label's line in parts of our choosing. Without no-break spaces Mermaid breaks at 200 px, and labels collide."""
-    width = _LOOP if edge.source == edge.target else _ARROW
-    return [part.replace(" ", "\u00a0") for part in textwrap.wrap(" ".join(line.split()), width)]
-
-
 def state_diagram(start: str, nodes: Iterable[Node], edges: Iterable[Edge]) -> str:
     """The text of a `stateDiagram-v2`, nodes and edges in the order given; it ends in a line feed."""
     nodes = list(nodes)
@@ -95,7 +92,7 @@ def state_diagram(start: str, nodes: Iterable[Node], edges: Iterable[Edge]) -> s
     for node in nodes:
         id_ = identifier(node.name)
         out.append(f'    state "{text(node.name)}" as {id_}')
-        if lines := textwrap.wrap(" ".join(node.sentence.split()), _SENTENCE):
+        if lines := _balanced(" ".join(node.sentence.split())):
             out.append(f"    {id_} : {'<br/>'.join(map(text, lines))}")
     out.append("")
     out.append(f"    [*] --> {identifier(start)}")
@@ -106,3 +103,26 @@ def state_diagram(start: str, nodes: Iterable[Node], edges: Iterable[Edge]) -> s
         if members := [identifier(node.name) for node in nodes if node.kind == kind]:
             out += ["", f"    classDef {kind} {style}", f"    class {','.join(members)} {kind}"]
     return "\n".join(out) + "\n"
+
+
+def _balanced(sentence: str) -> list[str]:
+    """The sentence in as few lines as possible, and these as even as possible."""
+    lines = textwrap.wrap(sentence, _SENTENCE)
+    for width in range(_SENTENCE, 0, -1):
+        narrower = textwrap.wrap(sentence, width, break_long_words=False)
+        if len(narrower) > len(lines):
+            break
+        lines = narrower
+    return lines
+
+
+def _unbroken(edge: Edge, line: str) -> list[str]:
+    """A line of a label in parts that stay whole. Mermaid would break it at 200 px, and labels would collide."""
+    width = _LOOP if edge.source == edge.target else _ARROW
+    parts = textwrap.wrap(_blank(line), width, break_long_words=False, break_on_hyphens=False)
+    return [part.replace(" ", KEEP) for part in parts]
+
+
+def _blank(words: str) -> str:
+    """White space as single spaces; no-break spaces stay."""
+    return KEEP.join(" ".join(part.split()) for part in words.split(KEEP))

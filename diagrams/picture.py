@@ -1,4 +1,4 @@
-"""A machine's table → what its picture shows: every row that does something is an arrow, and no arrow is without a row."""
+"""A machine's table → its picture. Every row that does something is on an arrow; no arrow is without a row."""
 
 from collections.abc import Iterator, Sequence
 
@@ -7,7 +7,7 @@ from msgspec import Struct
 from bargein.statemachines.explain import Condition, Peer, Saying, cell_cases, cell_of, sayings
 from bargein.statemachines.model import Machine, Provider
 
-from .mermaid import Edge, Kind, Node, state_diagram
+from .mermaid import KEEP, Edge, Kind, Node, state_diagram
 
 # The action that ends a tombstone. A state that is never left, and that still waits for this, is one.
 _ENDS_A_TOMBSTONE = "retire"
@@ -95,11 +95,11 @@ def _lines(machine: Machine, rows: Sequence[Decision], peer: Peer | None) -> Ite
 def _spoken(machine: Machine, action: str, peer: Peer) -> Iterator[str]:
     messages = sayings(peer, f"{machine.machine}.{action}")
     for message in messages:
-        yield f"{action} → {message.kind}"
+        yield f"{action}{KEEP}→{KEEP}{message.kind}"
         if terms := terms_of(message):
             yield terms
     if not messages:
-        yield f"{action} → nothing"
+        yield f"{action}{KEEP}→{KEEP}nothing"
 
 
 def terms_of(saying: Saying) -> str:

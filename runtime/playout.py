@@ -3,8 +3,8 @@
 Rules, in the order they matter:
 
 * Heard is what a mark confirms. A mark names an item and a position in it; a clear voids every mark that is out.
-* One voice at a time. Items play in order; an item is sent only when all before it are complete, and another
-  response's item only when the response before it has no more to say. What must wait is held here.
+* One voice at a time. Items play in the order their audio arrives, and the items of another response only when the
+  response before it has no more to say. What must wait is held here.
 * A clear empties the whole carrier. What it took from items that nobody interrupted is sent again from where the
   last confirmation stands.
 * Where no mark comes back, the clock settles a complete item after a slack (`overdue_ms`): an estimate, and named so.
@@ -101,11 +101,11 @@ class Playout:
             return
         before: Item | None = None
         for item in self.queue:
-            if before is not None and (
-                not before.complete or (before.ref != item.ref and talking(before.ref))
-            ):
+            if before is not None and before.ref != item.ref and talking(before.ref):
                 return
             if item.held:
+                if before is not None:
+                    self._mark(before, out)  # Whatever its end is, this much of it comes first.
                 self._send(item, now_ms, out)
             elif item.complete:
                 self._mark(item, out)

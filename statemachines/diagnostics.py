@@ -72,7 +72,7 @@ CODES: Final[dict[str, str]] = {
 }
 """Every code a check can print, with its meaning. Codes are stable: none is ever used for something else."""
 
-_TOKEN = re.compile(r"\"[^\"]*\"|'[^']*'|[\w.$*&!-]+|\S")
+_TOKEN = re.compile(r"\"[^\"]*\"|'[^']*'|[\w.$*&!/-]+|\S")
 _WIDTH = 110
 
 

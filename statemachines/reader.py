@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from .convert import Damage, convert
 from .diagnostics import Diagnostic, Place, TableError, did_you_mean
 from .extends import merge
@@ -16,7 +18,7 @@ _MODELINE = re.compile(r"^#\s*yaml-language-server:\s*\$schema=(\S+)")
 _START_HINT = "begin with `machine: NAME`, `provider: NAME` or `transport: NAME`"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _File:
     """One file as it was read; `root` is None if there is no mapping in it."""
 
@@ -64,6 +66,8 @@ class Reader:
         root, files = self._extended(file, kind, damage)
         complete = not damage.doubts(())
         table = convert(root, KINDS[kind], self.found, damage, complete=complete)
+        if damage.hides((kind,)):  # nameless: the file's name serves
+            table = msgspec.structs.replace(table, **{kind: file.path.stem})
         key = kind_and_name(table)
         if (other := tables.sources.get(key)) is not None:
             place = next(iter(root.entries.values())).place

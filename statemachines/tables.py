@@ -79,7 +79,7 @@ class Tables:
             elif isinstance(node, Sequence) and isinstance(key, int) and key < len(node.items):
                 node = node.items[key]
                 place = node.place
-            elif not isinstance(node, Mapping) and key == 0:
+            elif key == 0 and isinstance(node, Mapping):
                 continue  # a single row is the first of its cell
             else:
                 break
