@@ -71,7 +71,8 @@ def generate(
     package to write. Nothing is written if anything is wrong; a file that is right already is not touched.
 
     :raises TableError: with everything that is wrong with the tables.
-    :raises GenerateError: if there is no repository, or `out` holds a file of that name that is not ours.
+    :raises GenerateError: if there is no repository, `out` holds a file of that name that is not ours, or a file
+        cannot be written.
     """
     if (tables is None) != (out is None) or (tables is not None and root is not None):
         raise GenerateError("name a repository, or both a folder of tables and a folder to write")
@@ -97,7 +98,10 @@ def generate(
             changes.append(Change(path, _diff(_named(path, base), was, text)))
     if not check:
         for change in changes:
-            _write(change.path, wanted[change.path])
+            try:
+                _write(change.path, wanted[change.path])
+            except OSError as error:
+                raise GenerateError(f"cannot write {change.path}: {error.strerror}") from error
     return changes
 
 
@@ -166,8 +170,10 @@ def _is_ours(path: Path) -> bool:
 def _read(path: Path) -> str | None:
     try:
         return path.read_bytes().decode("utf-8", errors="replace")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError as error:
+        raise GenerateError(f"cannot read {path}: {error.strerror}") from error
 
 
 def _diff(name: str, was: str | None, wanted: str | None) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from bargein.statemachines.model import Provider, Receive, Transport
 from bargein.statemachines.vocabulary import PROVIDER_EVENTS, TRANSPORT_EVENTS
 
+from .errors import GenerateError
 from .names import Namespace, attributes, camel, local, snake
 from .plan import ConverterPlan, EventPlan, FieldPlan, ReceivePlan, StructPlan
 
@@ -49,11 +50,13 @@ class _Node:
         """Read `path` as `type_`; a path that two events read is required if either requires it."""
         if not path:
             if self.children or (self.type or type_).rstrip("?") != type_.rstrip("?"):
-                raise ValueError(f"{kind}: {'.'.join(self.path)} is read in two incompatible ways")
-            self.type = min(self.type or type_, type_, key=len)
+                raise GenerateError(
+                    f"{kind}: {'.'.join(self.path)} is read in two incompatible ways"
+                )
+            self.type = type_ if self.type is None or not type_.endswith("?") else self.type
             return
         if self.type is not None:
-            raise ValueError(f"{kind}: {'.'.join(self.path)} is read both whole and in parts")
+            raise GenerateError(f"{kind}: {'.'.join(self.path)} is read both whole and in parts")
         key = path[0]
         child = self.children.setdefault(key, _Node((*self.path, key)))
         child.add(path[1:], type_, kind)

@@ -50,7 +50,6 @@ def format_python(sources: Mapping[str, str]) -> dict[str, str]:
             "format",
             "--isolated",
             "--no-cache",
-            "--quiet",
             f"--line-length={_WIDTH}",
             "--target-version=py311",
             ".",
@@ -113,5 +112,6 @@ def _docstring(paragraphs: Sequence[str], indent: int) -> str:
 
 
 def _escaped(text: str) -> str:
-    safe = " ".join(text.split()).replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
-    return safe[:-1] + '\\"' if safe.endswith('"') else safe
+    safe = " ".join(text.split()).replace("\\", "\\\\")
+    body, last = (safe[:-1], '\\"') if safe.endswith('"') else (safe, "")
+    return body.replace('"""', '\\"\\"\\"') + last

@@ -9,6 +9,8 @@ from typing import Literal
 
 from msgspec import Struct
 
+from bargein.statemachines.checks import check as check_tables
+from bargein.statemachines.diagnostics import TableError
 from bargein.statemachines.explain import Peer, UnknownName, name_of
 from bargein.statemachines.loader import Tables, load_all
 from bargein.statemachines.model import Provider, Table
@@ -53,11 +55,14 @@ def read(root: Path) -> Tables:
     :raises bargein.statemachines.diagnostics.TableError: if a table has errors.
     """
     folder = root / "statemachines"
-    own = load_all(folder if folder.is_dir() else root)
-    if own.machines:
-        return own
-    shipped = load_all()
-    return replace(own, machines=shipped.machines, sources={**shipped.sources, **own.sources})
+    tables = load_all(folder if folder.is_dir() else root)
+    if not tables.machines:
+        shipped = load_all()
+        sources = {**shipped.sources, **tables.sources}
+        tables = replace(tables, machines=shipped.machines, sources=sources)
+    if errors := [d for d in check_tables(tables) if d.severity == "error"]:
+        raise TableError(errors)
+    return tables
 
 
 def write(root: Path, names: Collection[str] | None = None) -> list[Path]:

@@ -81,7 +81,7 @@ def identifier(name: str) -> str:
     """
     if not _IDENTIFIER.fullmatch(name):
         raise ValueError(f"{name!r} cannot be a Mermaid identifier; expected [a-z][a-z0-9_]*")
-    # Mermaid names no state with a trailing underscore, and neither may clash with another table name's.
+    # `end` is end_ and `end_` is end__: no two names share an identifier.
     return f"{name}_" if name.rstrip("_") in _RESERVED else name
 
 
@@ -107,9 +107,9 @@ def state_diagram(start: str, nodes: Iterable[Node], edges: Iterable[Edge]) -> s
 
 def _balanced(sentence: str) -> list[str]:
     """The sentence in as few lines as possible, and these as even as possible."""
-    lines = textwrap.wrap(sentence, _SENTENCE)
+    lines = _wrapped(sentence, _SENTENCE)
     for width in range(_SENTENCE, 0, -1):
-        narrower = textwrap.wrap(sentence, width, break_long_words=False)
+        narrower = _wrapped(sentence, width)
         if len(narrower) > len(lines):
             break
         lines = narrower
@@ -119,8 +119,11 @@ def _balanced(sentence: str) -> list[str]:
 def _unbroken(edge: Edge, line: str) -> list[str]:
     """A line of a label in parts that stay whole. Mermaid would break it at 200 px, and labels would collide."""
     width = _LOOP if edge.source == edge.target else _ARROW
-    parts = textwrap.wrap(_blank(line), width, break_long_words=False, break_on_hyphens=False)
-    return [part.replace(" ", KEEP) for part in parts]
+    return [part.replace(" ", KEEP) for part in _wrapped(_blank(line), width)]
+
+
+def _wrapped(words: str, width: int) -> list[str]:
+    return textwrap.wrap(words, width, break_long_words=False, break_on_hyphens=False)
 
 
 def _blank(words: str) -> str:

@@ -89,10 +89,10 @@ class TransitionsEngine:
 
     def fire(self, machine: Machine, subject: Subject, event: str) -> tuple[str, ...]:
         """See `Engine.fire`."""
+        if event not in machine.cells[subject.state]:
+            raise KeyError((machine.name, subject.state, event))
         done: list[str] = []
-        reference = self.reference(machine)
-        reference.get_state(subject.state)
-        if not reference.events[event].trigger(subject, done):
+        if not self.reference(machine).events[event].trigger(subject, done):
             raise KeyError((machine.name, subject.state, event))
         return tuple(done)
 

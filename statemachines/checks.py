@@ -13,7 +13,7 @@ from .machine_checks import PRESCRIBED, check_machine
 from .model import Machine
 from .peer_checks import check_peer
 from .reader import Reader
-from .tables import ROOM, Kind, Tables, yaml_files
+from .tables import ROOM, Kind, Tables
 
 __all__ = ["PRESCRIBED", "check", "check_paths"]
 
@@ -39,23 +39,23 @@ def check_paths(paths: Iterable[Path] | None = None) -> list[Diagnostic]:
     """
     reader = Reader()
     given: dict[Path, tuple[Path, Kind | None]] = {}
-    whole = False
+    in_folder = False
     for path in [ROOM] if paths is None else paths:
-        if path.is_dir():
-            whole = whole or bool(yaml_files(path) and path.name not in ("providers", "transports"))
-            files = table_files(path, reader.found)
-        else:
-            files = [(path, None)]
+        in_folder = in_folder or path.is_dir()
+        files = table_files(path, reader.found) if path.is_dir() else [(path, None)]
         for file, kind in files:
             given.setdefault(file.absolute(), (file, kind))
-    shipped = None if whole else Reader().tables(table_files(ROOM, []))
-    tables = reader.tables(given.values(), under=shipped)
+    tables = reader.tables(given.values())
+    if not (in_folder and tables.machines):
+        tables = tables.over(Reader().tables(table_files(ROOM, [])))
     return tidy([*reader.found, *check(tables)])
 
 
 def _missing_machines(tables: Tables) -> list[Diagnostic]:
-    folders = [tables.files(m)[0].parent for m in tables.machines.values()]
-    folder = next(iter(folders), ROOM)
+    folder = ROOM
+    if (first := next(iter(tables), None)) is not None:
+        folder = tables.files(first)[0].parent
+        folder = folder if isinstance(first, Machine) else folder.parent
     return [
         Diagnostic.at(
             Place(str(folder / f"{name}.yaml")), "E027", f"the machine '{name}' is missing"

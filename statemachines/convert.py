@@ -23,6 +23,9 @@ Plain: TypeAlias = str | int | float | bool | list["Plain"] | dict[str, "Plain"]
 Keys = tuple[str | int, ...]
 """The way from the top of a table to something in it: keys of mappings, indices of lists."""
 
+_PROSE = ("is", "why", "see")
+"""What says nothing that another row could miss."""
+
 _SHAPES: dict[type[inspect.Type], tuple[type, str]] = {
     inspect.StructType: (Mapping, "a mapping"),
     inspect.DictType: (Mapping, "a mapping"),
@@ -56,7 +59,8 @@ class Damage:
     def doubts(self, keys: Keys) -> bool:
         """True if nothing can be said about what is missing at or below `keys`."""
         return any(
-            keys[: len(b)] == b or b[: len(keys)] == keys for b in self._blank | self._lacking
+            keys[: len(b)] == b or (b[: len(keys)] == keys and b[-1] not in _PROSE)
+            for b in self._blank | self._lacking
         )
 
 
@@ -115,7 +119,7 @@ class _Walk:
                 return node.value
             case Scalar(), _:
                 return self._blank(kind, keys)
-        self._wrong_type(node, (kind,))
+        self._wrong_type(node, kind)
         return self._blank(kind, keys)
 
     def _choose(self, node: Node, kind: inspect.Type, wording: str) -> tuple[inspect.Type, str]:
@@ -196,10 +200,8 @@ class _Walk:
                 self._report(
                     node.place, "E014", f"{value} is too small; it must be above {kind.gt}"
                 )
-            case inspect.UnionType():
-                self._wrong_type(node, kind.types)
             case _:
-                self._wrong_type(node, (kind,))
+                self._wrong_type(node, kind)
         return False
 
     def _text_fits(self, text: str, kind: inspect.Type, wording: str, place: Place) -> bool:
@@ -214,7 +216,8 @@ class _Walk:
             return True
         return False
 
-    def _wrong_type(self, node: Node, kinds: Iterable[inspect.Type]) -> None:
+    def _wrong_type(self, node: Node, kind: inspect.Type) -> None:
+        kinds = kind.types if isinstance(kind, inspect.UnionType) else (kind,)
         wanted = [_shape(_unwrap(kind)[0])[1] for kind in kinds]
         wanted = [w for w in dict.fromkeys(wanted) if w != "null"]
         match node:

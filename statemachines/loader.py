@@ -49,15 +49,13 @@ def load_all(root: Path | None = None) -> Tables:
 
 def table_files(root: Path, found: list[Diagnostic]) -> list[tuple[Path, Kind | None]]:
     """The table files below a folder, in order. The kind is None where only the file can say it."""
-    files = [(path, kind) for kind, folder in FOLDERS.items() for path in yaml_files(root / folder)]
+    files: list[tuple[Path, Kind | None]] = [(path, None) for path in yaml_files(root)]
+    for kind in ("provider", "transport"):
+        files += [(path, kind) for path in yaml_files(root / FOLDERS[kind])]
     if not files:
-        place = Place(str(root))
-        found.append(
-            Diagnostic.at(place, "E001", "no tables here: no *.yaml, providers/, transports/")
-        )
-    if root.name in FOLDERS.values() and all(path.parent == root for path, _ in files):
-        return [(path, None) for path, _ in files]
-    return list(files)
+        message = "no tables here: no *.yaml, providers/*.yaml or transports/*.yaml"
+        found.append(Diagnostic.at(Place(str(root)), "E001", message))
+    return files
 
 
 def _load_one(path: str | Path, kind: Kind, table: type[T]) -> T:

@@ -123,7 +123,7 @@ class _MachineCheck:
             self._find.missing("E029", "the row says neither `go` nor `do`", *keys, hint=hint)
         elif row.do == () and row.why is None:
             message = "nothing is done here, and no `why` says why"
-            if not self._find.doubtful(*keys):
+            if not self._find.unsure(*keys, "why"):
                 self._find.value("E028", message, *keys, "do")
 
     def _reachable(self) -> None:

@@ -27,7 +27,7 @@ class _Table(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
     """Base of all table types: immutable, and strict about keys."""
 
 
-class Row(_Table):
+class Row(_Table, frozen=True):
     """One decision: what happens when an event meets a state. `go` absent means: stay."""
 
     go: Name | None = None
@@ -37,7 +37,7 @@ class Row(_Table):
     see: str | None = None
 
 
-class State(_Table):
+class State(_Table, frozen=True):
     """One state, in the words of the caller, and its row for every event."""
 
     is_: Sentence = field(name="is")
@@ -51,20 +51,20 @@ class State(_Table):
                 yield event.strip(), rows
 
 
-class Word(_Table):
+class Word(_Table, frozen=True):
     """A name of a machine's own vocabulary (event or guard) and its meaning."""
 
     is_: Sentence = field(name="is")
 
 
-class Intent(_Table):
+class Intent(_Table, frozen=True):
     """An action of a machine: what it means, and which side says or does it."""
 
     by: Literal["session", "provider", "transport"]
     is_: Sentence = field(name="is")
 
 
-class Machine(_Table):
+class Machine(_Table, frozen=True):
     """A finite-state machine shared by all providers and transports."""
 
     machine: Name
@@ -82,7 +82,7 @@ class Machine(_Table):
                 yield name, event, rows
 
 
-class Wire(_Table):
+class Wire(_Table, frozen=True):
     """How messages travel. `tag` is the field whose value names a message's kind."""
 
     frames: Literal["text", "binary", "mixed"]
@@ -90,7 +90,7 @@ class Wire(_Table):
     tag: str
 
 
-class AudioFormat(_Table):
+class AudioFormat(_Table, frozen=True):
     """An audio encoding the peer speaks; audio is base64 in JSON unless the frame is binary."""
 
     is_: Sentence = field(name="is")
@@ -98,7 +98,7 @@ class AudioFormat(_Table):
     bytes_per_ms: int
 
 
-class Capability(_Table):
+class Capability(_Table, frozen=True):
     """What the other side can do at all, with its reason and source."""
 
     is_: Name = field(name="is")
@@ -106,7 +106,7 @@ class Capability(_Table):
     see: str | None = None
 
 
-class Limit(_Table):
+class Limit(_Table, frozen=True):
     """A number of milliseconds with its reason."""
 
     is_: Annotated[int, Meta(gt=0)] = field(name="is")
@@ -114,7 +114,7 @@ class Limit(_Table):
     see: str | None = None
 
 
-class Hook(_Table):
+class Hook(_Table, frozen=True):
     """How an intent is spoken: which message goes out, under which guard, and when."""
 
     send: Name
@@ -125,7 +125,7 @@ class Hook(_Table):
     see: str | None = None
 
 
-class ErrorMeaning(_Table):
+class ErrorMeaning(_Table, frozen=True):
     """What one of the provider's error codes means to us. `param` and `says` narrow or widen the match."""
 
     means: Literal["benign", "create_refused", "truncate_refused", "gone", "fatal"]
@@ -139,7 +139,7 @@ Receive = dict[str, str]
 """`event:` and the fields of that event, each with the path it is read from; `why` and `see` besides."""
 
 
-class _Peer(_Table, kw_only=True):
+class _Peer(_Table, frozen=True, kw_only=True):
     """What providers and transports have in common."""
 
     is_: Sentence = field(name="is")
@@ -159,14 +159,14 @@ class _Peer(_Table, kw_only=True):
             yield kind, (value,) if isinstance(value, dict) else value
 
 
-class Provider(_Peer, kw_only=True):
+class Provider(_Peer, frozen=True, kw_only=True):
     """How one provider of speech-to-speech models speaks."""
 
     provider: Name
     errors: dict[str, ErrorMeaning] = {}
 
 
-class Transport(_Peer, kw_only=True):
+class Transport(_Peer, frozen=True, kw_only=True):
     """How one playback carrier speaks."""
 
     transport: Name

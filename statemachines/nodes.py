@@ -110,7 +110,7 @@ class _Stop(Exception):
 def read(text: str, file: str, found: list[Diagnostic]) -> Node | None:
     """The document in `text`, or None if there is none to speak of. Errors are added to `found`."""
     try:
-        return _Composer(_events(text), file, found).document()
+        return _Composer(_events(text, file, found), file, found).document()
     except _Stop:
         return None
     except yaml.YAMLError as error:
@@ -118,15 +118,29 @@ def read(text: str, file: str, found: list[Diagnostic]) -> Node | None:
         return None
 
 
-def _events(text: str) -> Iterator[Event]:
+def _events(text: str, file: str, found: list[Diagnostic]) -> Iterator[Event]:
     """Parse events. The C parser is ten times faster; the Python one has the better messages."""
     for loader in _LOADERS:
+        events, depth = [], 0
         try:
-            return iter(list(yaml.parse(text, Loader=loader)))
+            for event in yaml.parse(text, Loader=loader):
+                depth += isinstance(event, yaml.CollectionStartEvent)
+                depth -= isinstance(event, yaml.CollectionEndEvent)
+                if depth > _DEEPEST:
+                    found.append(
+                        Diagnostic.at(_place(event, file), "E002", "nested too deeply for a table")
+                    )
+                    raise _Stop
+                events.append(event)
+            return iter(events)
         except yaml.YAMLError:
             if loader is _LOADERS[-1]:
                 raise
     raise AssertionError("unreachable")
+
+
+def _place(event: Event, file: str) -> Place:
+    return Place(file, event.start_mark.line + 1, event.start_mark.column + 1)
 
 
 def _syntax_error(error: yaml.YAMLError, text: str, file: str) -> Diagnostic:
@@ -150,7 +164,6 @@ class _Composer:
         self._events = events
         self._file = file
         self._found = found
-        self._depth = 0
 
     def document(self) -> Node | None:
         root: Node | None = None
@@ -158,36 +171,25 @@ class _Composer:
             if isinstance(event, yaml.DocumentStartEvent):
                 if root is not None:
                     self._report(
-                        self._place(event), "E003", "a second document; a file is one table"
+                        _place(event, self._file), "E003", "a second document; a file is one table"
                     )
                     break
                 root = self._node(next(self._events))
         return root
 
-    def _place(self, event: Event) -> Place:
-        return Place(self._file, event.start_mark.line + 1, event.start_mark.column + 1)
-
     def _report(self, place: Place, code: str, message: str, hint: str | None = None) -> None:
         self._found.append(Diagnostic.at(place, code, message, hint))
 
     def _node(self, event: Event) -> Node:
-        place = self._place(event)
+        place = _place(event, self._file)
         if self._is_foreign(event, place):
             self._skip(event)
             return Bad(place)
         if isinstance(event, yaml.ScalarEvent):
             return self._scalar(event, place)
-        self._depth += 1
-        if self._depth > _DEEPEST:
-            self._report(place, "E002", "nested too deeply for a table")
-            raise _Stop
-        node = (
-            self._mapping(place)
-            if isinstance(event, yaml.MappingStartEvent)
-            else self._sequence(place)
-        )
-        self._depth -= 1
-        return node
+        if isinstance(event, yaml.MappingStartEvent):
+            return self._mapping(place)
+        return self._sequence(place)
 
     def _is_foreign(self, event: Event, place: Place) -> bool:
         """Report anchors, aliases and tags: everything that makes a table mean something elsewhere."""
@@ -212,7 +214,7 @@ class _Composer:
         entries: dict[str, Entry] = {}
         whole = True
         while not isinstance(event := next(self._events), yaml.MappingEndEvent):
-            at = self._place(event)
+            at = _place(event, self._file)
             key = self._key(event, at)
             node = self._node(next(self._events))
             if key is None:

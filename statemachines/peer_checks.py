@@ -75,7 +75,7 @@ def check_peer(tables: Tables, peer: Provider | Transport) -> list[Diagnostic]:
 
 class _PeerCheck:
     def __init__(self, tables: Tables, peer: Provider | Transport, find: Findings) -> None:
-        self._machines = tables.machines
+        self._tables = tables
         self._peer = peer
         self._find = find
         self._side = _PROVIDER if isinstance(peer, Provider) else _TRANSPORT
@@ -160,24 +160,20 @@ class _PeerCheck:
                 self._find.missing("E050", message, *keys)
 
     def _hooks(self) -> None:
-        owners = {
-            f"{machine.machine}.{name}": intent.by
-            for machine in self._machines.values()
-            for name, intent in machine.actions.items()
-        }
-        owners |= dict.fromkeys(PROVIDER_SESSION_HOOKS, "provider")
-        owners |= dict.fromkeys(TRANSPORT_SESSION_HOOKS, "transport")
+        owners = self._owners()
         mine = [hook for hook, by in owners.items() if by == self._side.name]
         absent = [hook for hook in mine if hook not in self._peer.hooks]
         for hook, rows in self._peer.hooks.items():
             machine, _, _ = hook.partition(".")
-            if hook not in owners and (machine not in PRESCRIBED or machine in self._machines):
+            if hook not in owners and (
+                machine not in PRESCRIBED or machine in self._tables.machines
+            ):
                 message = f"unknown hook '{hook}'{did_you_mean(hook, mine)}"
                 self._find.key("E040", message, "hooks", hook)
                 if (near := closest(hook, absent)) is not None:
                     absent.remove(near)
-            elif owners.get(hook, self._side.name) != self._side.name:
-                message = f"hook '{hook}' belongs to the {owners[hook]}, not to a {self._side.name}"
+            elif (owner := owners.get(hook)) is not None and owner != self._side.name:
+                message = f"hook '{hook}' belongs to the {owner}, not to a {self._side.name}"
                 self._find.key("E042", message, "hooks", hook)
             for i, row in enumerate(rows):
                 self._hook_guards(row.if_, row.unless, ("hooks", hook, i))
@@ -190,6 +186,17 @@ class _PeerCheck:
             if not may_be_silent(self._peer, hook):
                 hint = "say how"
             self._find.missing("E041", f"no hook '{hook}'", "hooks", hint=hint)
+
+    def _owners(self) -> dict[str, str | None]:
+        """Who says each hook there is; None if the machine's table cannot be read on this point."""
+        owners: dict[str, str | None] = dict.fromkeys(PROVIDER_SESSION_HOOKS, "provider")
+        owners |= dict.fromkeys(TRANSPORT_SESSION_HOOKS, "transport")
+        for machine in self._tables.machines.values():
+            damage = self._tables.source(machine).damage
+            for name, intent in machine.actions.items():
+                unsure = damage.hides(("actions", name, "by"))
+                owners[f"{machine.machine}.{name}"] = None if unsure else intent.by
+        return owners
 
     def _hook_guards(self, if_: str | None, unless: str | None, keys: Keys) -> None:
         if if_ is not None and unless is not None:

@@ -5,6 +5,7 @@ from typing import Any, Final, Literal
 
 from .findings import Findings
 from .model import Provider, Transport
+from .vocabulary import PROVIDER_SESSION_HOOKS, TRANSPORT_SESSION_HOOKS
 
 Need = Literal["speaks", "silent", "either"]
 
@@ -91,8 +92,9 @@ def _need(peer: Provider | Transport, hook: str) -> Need:
 
 def _check_silence(peer: Provider | Transport, find: Findings) -> None:
     can = _values(peer)
+    own = PROVIDER_SESSION_HOOKS if isinstance(peer, Provider) else TRANSPORT_SESSION_HOOKS
     for hook, rows in peer.hooks.items():
-        if find.doubtful("hooks", hook):
+        if find.doubtful("hooks", hook) or not (hook in own or hook in _VERBS):
             continue
         if not rows and not may_be_silent(peer, hook):
             reason = ""

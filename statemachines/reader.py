@@ -34,10 +34,8 @@ class Reader:
         self.found: list[Diagnostic] = []
         self._files: dict[Path, _File | None] = {}
 
-    def tables(
-        self, paths: Iterable[tuple[Path, Kind | None]], under: Tables | None = None
-    ) -> Tables:
-        """The tables in these files, laid over those of `under`.
+    def tables(self, paths: Iterable[tuple[Path, Kind | None]]) -> Tables:
+        """The tables in these files.
 
         A table with errors is there too, as far as it could be read: check it, do not use it.
         """
@@ -47,14 +45,7 @@ class Reader:
                 continue
             if (kind := self._kind(file, expected)) is not None:
                 self._add(tables, kind, file)
-        if under is None:
-            return tables
-        return Tables(
-            under.machines | tables.machines,
-            under.providers | tables.providers,
-            under.transports | tables.transports,
-            under.sources | tables.sources,
-        )
+        return tables
 
     def raise_errors(self) -> None:
         """Raise TableError with everything found, if any of it is more than a warning."""
@@ -69,6 +60,7 @@ class Reader:
         if damage.hides((kind,)):  # nameless: the file's name serves
             table = msgspec.structs.replace(table, **{kind: file.path.stem})
         key = kind_and_name(table)
+        self._check_header(file, kind, key[1], damage)
         if (other := tables.sources.get(key)) is not None:
             place = next(iter(root.entries.values())).place
             message = f"there is a {kind} '{key[1]}' already: {Place(str(other.files[0])).file}"
@@ -82,7 +74,6 @@ class Reader:
                 tables.providers[table.provider] = table
             case Transport():
                 tables.transports[table.transport] = table
-        self._check_header(file, kind, key[1], damage)
 
     def _report(self, place: Place, code: str, message: str, hint: str | None = None) -> None:
         self.found.append(Diagnostic.at(place, code, message, hint))

@@ -73,6 +73,9 @@ def _schema(kind: Kind) -> Schema:
 
 def _closed(parts: Schema, table: str, kind: Kind) -> Schema:
     """The parts with the closed vocabulary where msgspec knows only names."""
+    events: Mapping[str, Collection[str]]
+    capabilities: Mapping[str, Collection[str]]
+    timeouts: Collection[str]
     if kind == "provider":
         events, capabilities, timeouts = PROVIDER_EVENTS, PROVIDER_CAPABILITIES, PROVIDER_TIMEOUTS
         foreign = TRANSPORT_SESSION_HOOKS
@@ -104,6 +107,7 @@ def _closed(parts: Schema, table: str, kind: Kind) -> Schema:
         table: {**parts[table], "properties": fields | closed},
         "Hook": {**hook, "properties": hook["properties"] | {"if": guard, "unless": guard}},
         "Receive": _receive(events),
+        "Path": msgspec.json.schema(WirePath),
     }
 
 
@@ -120,7 +124,7 @@ def _capability(parts: Schema, values: Collection[str]) -> Schema:
 
 def _receive(events: Mapping[str, Collection[str]]) -> Schema:
     """A row of `receive`: which fields go with which event is for the checks."""
-    path = msgspec.json.schema(WirePath)
+    path: Schema = {"$ref": "#/$defs/Path"}
     fields = sorted({name for names in events.values() for name in names})
     return {
         "title": "Receive",

@@ -21,7 +21,7 @@ KINDS: Final[dict[Kind, type[Machine] | type[Provider] | type[Transport]]] = {
     "transport": Transport,
 }
 FOLDERS: Final[dict[Kind, str]] = {
-    "machine": ".",
+    "machine": "",
     "provider": "providers",
     "transport": "transports",
 }
@@ -49,6 +49,15 @@ class Tables:
         yield from self.machines.values()
         yield from self.providers.values()
         yield from self.transports.values()
+
+    def over(self, others: "Tables") -> "Tables":
+        """These tables, and of the others those that have another name."""
+        return Tables(
+            others.machines | self.machines,
+            others.providers | self.providers,
+            others.transports | self.transports,
+            others.sources | self.sources,
+        )
 
     def where(self, table: Table, *keys: str | int) -> Place:
         """Where the key or list item at `keys` stands, in the file that says it.

@@ -1,0 +1,287 @@
+"""The load generator: the provider and the carrier of many calls, in one process with one clock.
+
+It is told what to do by JSON lines on its standard input and answers each with one on its output. Both ends of a
+call live here, so a frame's latency is the difference of two readings of one clock. A call's frames keep their
+order, so the i-th that leaves one end is the i-th that arrives at the other.
+
+    {"do": "serve", "group": "relay"}                                      → {"port": 40001}
+    {"do": "open", "group": "relay", "port": 40002, "path": "/", "count": 50}   → {"open": 50}
+    {"do": "run", "group": "relay", "mode": "paced", "seconds": 2, "echo": true, "pid": 77} → counts, latencies
+    {"do": "close", "group": "relay"}                                      → {"open": 0}
+"""
+
+import asyncio
+import gc
+import json
+import os
+import sys
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import Any, Literal
+
+from . import messages
+from .frames import CLOSE, Peer, frame
+
+Mode = Literal["speech", "mix", "paced"]
+"""`speech`: as many deltas as will go. `mix`: as many as will go, five caller frames to each delta.
+`paced`: fifty caller frames of 20 ms and ten deltas of 100 ms per second and call."""
+
+WINDOW = 8
+"""Deltas under way per call when saturating: enough to keep the other side busy, too few to fill its buffers."""
+
+CALLER_FRAMES_PER_DELTA = 5
+_SPEECH_BYTES = 1_000  # No other frame is as long as one that carries 100 ms of speech.
+_CALLER_BYTES = 200  # No frame of the caller's is shorter, no mark longer.
+
+_DELTAS = [frame(m, masked=False) for m in messages.deltas(messages.MULAW_100_MS_BYTES)]
+_CALLER = frame(messages.caller_frame(), masked=True)
+_MARK = frame(
+    b'{"event":"mark","streamSid":"%b","mark":{"name":"bargein_mark_1000"}}'
+    % messages.STREAM.encode(),
+    masked=True,
+)
+
+
+class _End(Peer):
+    """One end of a call; what arrives is the call's business."""
+
+    def __init__(self, **options: Any) -> None:  # noqa: ANN401
+        super().__init__(**options)
+        self.arrived: Callable[[list[int], list[bytes]], None] = lambda sizes, marks: None
+
+    def received(self, sizes: list[int], marks: list[bytes]) -> None:
+        """See `Peer.received`."""
+        self.arrived(sizes, marks)
+
+
+class Call:
+    """Both ends of one call, and what is under way between them."""
+
+    def __init__(self, carrier: _End, provider: _End) -> None:
+        self.carrier, self.provider = carrier, provider
+        self.echo = False
+        self.credit = 0
+        self.heard, self.listened = 0, 0
+        self.down: deque[float] = deque()
+        self.up: deque[float] = deque()
+        self.latencies: list[float] = []
+        self._next = 0
+        carrier.arrived = self._at_carrier
+        provider.arrived = self._at_provider
+
+    def start(self) -> None:
+        """The provider announces an endless response."""
+        for message in messages.response_opens():
+            self.provider.transport.write(frame(message, masked=False))
+
+    def reset(self, echo: bool, credit: int) -> None:
+        """Forget what was counted. `credit` is the number of caller frames sent per delta when saturating."""
+        self.echo, self.credit = echo, credit
+        self.heard = self.listened = 0
+        self.down.clear()
+        self.up.clear()
+        self.latencies = []
+
+    def speak(self, count: int = 1) -> None:
+        """The provider sends so many deltas."""
+        now = time.perf_counter()
+        self.down.extend([now] * count)
+        at = self._next
+        self._next += count
+        self.provider.transport.write(b"".join(_DELTAS[i & 15] for i in range(at, at + count)))
+
+    def say(self, count: int = 1) -> None:
+        """The carrier sends so many frames of the caller's."""
+        now = time.perf_counter()
+        self.up.extend([now] * count)
+        self.carrier.transport.write(_CALLER * count)
+
+    def _at_carrier(self, sizes: list[int], marks: list[bytes]) -> None:
+        heard = sum(size >= _SPEECH_BYTES for size in sizes)
+        self._arrived(self.down, heard)
+        self.heard += heard
+        if marks:
+            self.carrier.transport.write(b"".join(frame(mark, masked=True) for mark in marks))
+        elif self.echo and heard:
+            self.carrier.transport.write(_MARK * heard)
+        if self.credit >= 0 and heard:
+            self.speak(heard)
+            # What the caller says is held back if the other side is behind with it.
+            behind = len(self.up) > 2 * WINDOW * CALLER_FRAMES_PER_DELTA
+            if self.credit and not behind:
+                self.say(self.credit * heard)
+
+    def _at_provider(self, sizes: list[int], _: list[bytes]) -> None:
+        listened = sum(_CALLER_BYTES <= size < _SPEECH_BYTES for size in sizes)
+        self._arrived(self.up, listened)
+        self.listened += listened
+
+    def _arrived(self, under_way: deque[float], count: int) -> None:
+        now = time.perf_counter()
+        for _ in range(min(count, len(under_way))):
+            sent = under_way.popleft()
+            if self.credit < 0:
+                self.latencies.append(now - sent)
+
+    async def close(self) -> None:
+        """Hang up as a carrier does, and wait until the other side has closed both sockets."""
+        self.carrier.transport.write(frame(b'{"event":"stop"}', masked=True))
+        self.carrier.transport.write(frame(b"", masked=True, opcode=CLOSE))
+        try:
+            async with asyncio.timeout(5):
+                await self.provider.closed
+        except TimeoutError:
+            self.provider.transport.abort()
+        self.carrier.transport.abort()
+
+
+class Group:
+    """The calls through one program under test."""
+
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+        self._arriving: asyncio.Queue[_End] = asyncio.Queue()
+        self._server: asyncio.Server | None = None
+
+    async def serve(self) -> int:
+        """Be the provider; returns the port."""
+
+        def accept() -> _End:
+            end = _End(is_server=True)
+            self._arriving.put_nowait(end)
+            return end
+
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(accept, "127.0.0.1", 0)
+        port: int = self._server.sockets[0].getsockname()[1]
+        return port
+
+    async def open(self, port: int, path: str, count: int) -> None:
+        """Place calls until there are `count`, one after the other, so that it is known which ends belong together."""
+        loop = asyncio.get_running_loop()
+        while len(self.calls) < count:
+            async with asyncio.timeout(10):
+                _, carrier = await loop.create_connection(
+                    lambda: _End(is_server=False, path=path, host=f"127.0.0.1:{port}"),
+                    "127.0.0.1",
+                    port,
+                )
+                await carrier.opened
+                for message in messages.stream_opens(len(self.calls)):
+                    carrier.transport.write(frame(message, masked=True))
+                provider = await self._arriving.get()
+                await provider.opened
+            provider.transport.write(frame(messages.session_created(), masked=False))
+            call = Call(carrier, provider)
+            call.start()
+            self.calls.append(call)
+        await asyncio.sleep(0.1)
+
+    async def close(self) -> None:
+        """Hang up all calls."""
+        await asyncio.gather(*(call.close() for call in self.calls))
+        self.calls.clear()
+
+    async def run(self, mode: Mode, seconds: float, echo: bool, pid: int) -> dict[str, Any]:
+        """Load the program under test for so long; `pid` is its process, whose time on the processor is read."""
+        credit = {"speech": 0, "mix": CALLER_FRAMES_PER_DELTA, "paced": -1}[mode]
+        for call in self.calls:
+            call.reset(echo, credit)
+        if mode == "paced":
+            counted = await self._paced(seconds, pid)
+        else:
+            counted = await self._saturated(seconds, pid)
+        for call in self.calls:
+            call.credit = -1
+        await self._drain()
+        lost = sum(len(call.down) + len(call.up) for call in self.calls)
+        return {**counted, "lost": lost}
+
+    async def _saturated(self, seconds: float, pid: int) -> dict[str, Any]:
+        for call in self.calls:
+            call.speak(WINDOW)
+            if call.credit:
+                call.say(WINDOW * call.credit)
+        await asyncio.sleep(seconds / 5)  # Until it flows.
+        before, cpu_ns, start = self._counts(), cpu_time_ns(pid), time.perf_counter()
+        await asyncio.sleep(seconds)
+        elapsed, cpu_ns_end = time.perf_counter() - start, cpu_time_ns(pid)
+        after = self._counts()
+        return {
+            "seconds": elapsed,
+            "cpu_ns": cpu_ns_end - cpu_ns,
+            "deltas": after[0] - before[0],
+            "caller_frames": after[1] - before[1],
+            "latencies_us": [],
+        }
+
+    async def _paced(self, seconds: float, pid: int) -> dict[str, Any]:
+        due: list[tuple[float, Callable[[], None]]] = []
+        random = Random(len(self.calls))
+        for call in self.calls:
+            for every, act in ((0.02, call.say), (0.1, call.speak)):
+                offset = random.uniform(0, every)
+                due += [(offset + every * i, act) for i in range(int(seconds / every))]
+        due.sort(key=lambda entry: entry[0])
+        spins = (os.cpu_count() or 1) > 1
+        cpu_ns, start = cpu_time_ns(pid), time.perf_counter()
+        for at, act in due:
+            while (ahead := start + at - time.perf_counter()) > 0:
+                # Sleeping is exact to a millisecond, which is what is to be measured; so this spins.
+                await asyncio.sleep(0 if spins else ahead)
+            act()
+        await self._drain()
+        return {
+            "seconds": time.perf_counter() - start,
+            "cpu_ns": cpu_time_ns(pid) - cpu_ns,
+            "deltas": sum(call.heard for call in self.calls),
+            "caller_frames": sum(call.listened for call in self.calls),
+            "latencies_us": [round(t * 1e6, 1) for call in self.calls for t in call.latencies],
+        }
+
+    async def _drain(self) -> None:
+        limit = time.perf_counter() + 2
+        while any(call.down or call.up for call in self.calls) and time.perf_counter() < limit:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0.05)
+
+    def _counts(self) -> tuple[int, int]:
+        return sum(c.heard for c in self.calls), sum(c.listened for c in self.calls)
+
+
+def cpu_time_ns(pid: int) -> int:
+    """Time the threads of a process have had on a processor; 0 where the system does not tell (only Linux does)."""
+    try:
+        tasks = list(Path(f"/proc/{pid}/task").iterdir())
+        return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks)
+    except OSError:
+        return 0
+
+
+async def obey() -> None:
+    """Do what standard input says until it ends."""
+    gc.freeze()
+    gc.disable()
+    groups: dict[str, Group] = {}
+    while line := await asyncio.to_thread(sys.stdin.readline):
+        order = json.loads(line)
+        group = groups.setdefault(order["group"], Group())
+        answer: dict[str, Any]
+        if order["do"] == "serve":
+            answer = {"port": await group.serve()}
+        elif order["do"] == "open":
+            await group.open(order["port"], order["path"], order["count"])
+            answer = {"open": len(group.calls)}
+        elif order["do"] == "run":
+            answer = await group.run(order["mode"], order["seconds"], order["echo"], order["pid"])
+        else:
+            await group.close()
+            answer = {"open": 0}
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(obey())

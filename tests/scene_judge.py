@@ -1,0 +1,157 @@
+"""The judge of Scenes: invariants that hold at the end of every call, whatever happened in it.
+
+Numbers are those of facts/races.md section 13. Judged are the caller's ear and the server's memory; the session's
+own words are compared with them, never trusted.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from bargein.simulator.openai import Remembered
+
+if TYPE_CHECKING:
+    from .scene import Scene
+
+
+def judges(call: "Scene") -> None:
+    """Bring the world to rest, judge it, and ask for one more turn: it must be answered and heard (I12)."""
+    _comes_to_rest(call)
+    _judges_handles(call)
+    _judges_memory(call)
+    _judges_silence(call)
+    _judges_sound(call)
+    _judges_residue(call)
+    if not call.forgives.next_turn:
+        _asks_again(call)
+
+
+def judges_cancel(call: "Scene", fields: Mapping[str, Any]) -> None:
+    """I1: by name, once per response, never after its last word."""
+    response = fields.get("response_id")
+    if response is None:
+        call.fail("a cancel without a response id")
+    if response in call.done_seen:
+        call.fail(f"cancel of {response} after its response.done")
+    if any(m["response_id"] == response for m in call.sent("response.cancel")):
+        call.fail(f"second cancel of {response}")
+
+
+def _comes_to_rest(call: "Scene") -> None:
+    """Whatever the server still owes is paid, late; all speech plays out; every deadline passes."""
+    for _ in range(100):
+        call.unclaim()
+        if not call.provider_gone:
+            _server_winds_down(call)
+        call.unclaim()
+        buffered_ms = call.carrier.buffer.buffered_ms
+        due_ms = call.session.next_deadline_ms
+        if buffered_ms:
+            call.passes_until(call.now_ms + buffered_ms)
+        elif due_ms is not None:
+            call.passes_until(due_ms)
+        elif call.provider_gone or all(each.done for each in call.server.responses.values()):
+            return
+    call.fail("the call does not come to rest")
+
+
+def _server_winds_down(call: "Scene") -> None:
+    for response in list(call.server.responses.values()):
+        state = call.server.responses[response.id].state
+        if state == "requested" and (
+            response.out_of_band or call.server.slot_holder() in (None, response)
+        ):
+            call.creates(response.id)
+            call.unclaim()
+            state = call.server.responses[response.id].state
+            item = call.announces(response.id)
+            call.speaks(item, 300)
+        if state in ("in_progress", "cancelling"):
+            call.finishes(response.id)
+            call.unclaim()
+
+
+def _judges_handles(call: "Scene") -> None:
+    for ref in call.refs:
+        if ref not in call.resolved:
+            call.fail(f"{ref} is never resolved")
+
+
+def _speech(call: "Scene") -> list[Remembered]:
+    return [each for each in call.server.memory() if each.role == "assistant" and each.generated_ms]
+
+
+def _judges_memory(call: "Scene") -> None:
+    """I6, I7, I8: what is remembered is what was heard from the start on; each settlement is true."""
+    for item in _speech(call):
+        heard_ms = call.ear.heard_from_start_ms(item.voice)
+        outcome = call.outcomes.get(item.item)
+        if outcome is not None:
+            if outcome.evidence == "marks" and outcome.heard_ms > heard_ms:
+                call.fail(f"{item.item}: {heard_ms} ms heard, the session says {outcome}")
+            if outcome.state == "full" and heard_ms < outcome.received_ms:
+                call.fail(f"{item.item} is called full after {heard_ms} ms: {outcome}")
+            if outcome.memory == "pending":
+                call.fail(f"{item.item}: memory never settled: {outcome}")
+            if outcome.memory == "diverged":
+                if not call.forgives.divergence:
+                    call.fail(f"{item.item} diverged: {outcome}")
+                continue
+        if item.out_of_band:
+            continue
+        if item.remembered_ms > heard_ms:
+            call.fail(f"{item.item}: {heard_ms} ms heard, {item.remembered_ms} ms remembered")
+        if heard_ms - item.remembered_ms > call.forgives.memory_ms:
+            call.fail(f"{item.item}: {heard_ms} ms heard, only {item.remembered_ms} ms remembered")
+        if not heard_ms and not item.deleted:
+            call.fail(f"{item.item}: never heard, and still in the conversation")
+
+
+def _judges_silence(call: "Scene") -> None:
+    """I2, I3, I5: from the interrupt on, nothing of a covered response sounds."""
+    voices = {each.response: [] for each in _speech(call)}
+    for each in _speech(call):
+        voices[each.response].append(each.voice)
+    ids = {each.request: each.id for each in call.server.responses.values() if each.request}
+    for ref, since_ms in call.silenced_ms.items():
+        response = ids.get(ref) or call.server_ids.get(ref)
+        for voice in voices.get(response, []):
+            sounded_ms = call.ear.heard_after(since_ms, voice)
+            if sounded_ms > call.forgives.after_ms:
+                call.fail(f"{ref} ({response}) was silenced, and sounds {sounded_ms} ms longer")
+
+
+def _judges_sound(call: "Scene") -> None:
+    faults = call.ear.faults()
+    if call.forgives.repeats:
+        faults = [f for f in faults if "more than once" not in f and "out of order" not in f]
+    if faults:
+        call.fail(f"it sounded wrong: {faults}")
+    if call.carrier.warnings:
+        call.fail(f"the carrier did not take a message: {call.carrier.warnings}")
+
+
+def _judges_residue(call: "Scene") -> None:
+    """I13: nothing is left of what is over."""
+    session = call.session
+    left = {
+        "responses": session.responses,
+        "by_server": session.by_server,
+        "items": session.items,
+        "operations": session.operations,
+        "gate": session.gate,
+        "queue": session.playout.queue,
+        "marks": session.playout.marks,
+    }
+    left = {name: value for name, value in left.items() if value}
+    if left and not call.forgives.residue:
+        call.fail(f"left over: {left}")
+
+
+def _asks_again(call: "Scene") -> None:
+    reply = call.replies(700, 300)
+    call.hears_ms(1_000)
+    call.unclaim()
+    assert reply.ref is not None
+    call.resolves(reply.ref, "completed")
+    for item in reply.items:
+        call.item_is(item, "full")
