@@ -194,10 +194,9 @@ def throughput(on: Bench, effort: Effort, tick: Tick) -> list[Row]:
 
 
 def latency(on: Bench, effort: Effort, tick: Tick) -> list[Row]:
-    """How much later a frame arrives than through the relay, and the memory of a call, at each number of calls."""
+    """How much later a frame arrives than through the relay, at each number of calls."""
     rows = []
     for calls in effort.calls:
-        held = {name: worker.resident_bytes() for name, worker in on.programs.items()}
         on.open(calls)
         got: dict[str, list[list[float]]] = {name: [] for name in on.programs}
         cpu: dict[str, list[float]] = {name: [] for name in on.programs}
@@ -207,11 +206,8 @@ def latency(on: Bench, effort: Effort, tick: Tick) -> list[Row]:
                 got[name].append(answer["latencies_us"])
                 cpu[name].append(answer["cpu_ns"] / 1e9 / answer["seconds"])
             tick()
-        held = {n: worker.resident_bytes() - held[n] for n, worker in on.programs.items()}
         on.close()
         rows.append(_latency_row(calls, got, {n: spread(v).median for n, v in cpu.items()}))
-        if calls == max(effort.calls):
-            rows.append(_memory_row(calls, held))
     return rows
 
 
@@ -246,23 +242,42 @@ def _latency_row(calls: int, got: dict[str, list[list[float]]], busy: dict[str, 
     )
 
 
-def _memory_row(calls: int, held: dict[str, int]) -> Row:
-    per_call = {name: size / calls / 1024 for name, size in held.items()}
-    return Row(
-        id="bridge.memory",
-        what=f"resident memory per call at {calls} calls, in mid-speech",
-        budget="–",
-        measured=f"{per_call['bridge']:.0f} kB",
-        spread="–",
-        met=None,
-        made_of=f"the relay holds {per_call['relay']:.0f} kB per call for its two sockets",
-        numbers={f"{name}_kb": size for name, size in per_call.items()},
-    )
+def memory(on: Bench, effort: Effort, tick: Tick) -> list[Row]:
+    """What a call adds to the resident memory. Measured first: a process does not give memory back."""
+    on.open(2)  # What is loaded at the first call is not charged to the calls.
+    on.close()
+    calls = max(effort.calls)
+    held = {name: worker.resident_bytes() for name, worker in on.programs.items()}
+    on.open(calls)
+    for name in on.programs:
+        on.run(name, "paced", effort.seconds)
+    per_call = {
+        name: (worker.resident_bytes() - held[name]) / calls / 1024
+        for name, worker in on.programs.items()
+    }
+    on.close()
+    tick()
+    return [
+        Row(
+            id="bridge.memory",
+            what=f"resident memory per call of the bridge at {calls} calls, in mid-speech",
+            budget="–",
+            measured=f"{per_call['bridge']:.0f} kB",
+            spread="–",
+            met=None,
+            made_of=f"the relay holds {per_call['relay']:.0f} kB per call, for its two sockets",
+            numbers={f"{name}_kb": size for name, size in per_call.items()},
+        )
+    ]
+
+
+def rounds(effort: Effort) -> int:
+    """How often `measure` ticks."""
+    return 1 + (2 + len(effort.calls)) * effort.bridge_rounds
 
 
 def measure(effort: Effort, tick: Tick) -> list[Row]:
     """All rows of the bridge."""
     with bench() as on:
-        on.open(2)  # What is loaded at the first call is not charged to the calls.
-        on.close()
-        return [*throughput(on, effort, tick), *latency(on, effort, tick)]
+        held = memory(on, effort, tick)
+        return [*throughput(on, effort, tick), *latency(on, effort, tick), *held]

@@ -23,7 +23,8 @@ def command_s() -> float:
         check=False,
     )
     elapsed = time.perf_counter() - start
-    if done.returncode not in (0, 1):  # 1: something is stale, and it took as long to find that.
+    # 1 is "something is stale", and it took as long to find that.
+    if done.returncode not in (0, 1) or "Traceback" in done.stderr:
         raise RuntimeError(f"bargein generate --check ended with {done.returncode}: {done.stderr}")
     return elapsed
 

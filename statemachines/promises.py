@@ -1,11 +1,19 @@
 """What a table says it can do (`can:`), held against what the rest of it really says and hears."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final, Literal
 
+from .diagnostics import closest
 from .findings import Findings
 from .model import Provider, Transport
-from .vocabulary import PROVIDER_SESSION_HOOKS, TRANSPORT_SESSION_HOOKS
+from .vocabulary import (
+    PROVIDER_EVENTS,
+    PROVIDER_SESSION_HOOKS,
+    PROVIDER_VARIABLES,
+    TRANSPORT_EVENTS,
+    TRANSPORT_SESSION_HOOKS,
+    TRANSPORT_VARIABLES,
+)
 
 Need = Literal["speaks", "silent", "either"]
 
@@ -132,7 +140,8 @@ def _check_heard(peer: Provider | Transport, find: Findings) -> None:
     """The events without which a promise, or the peer as such, means nothing."""
     can = _values(peer)
     rows = [row for _, rows in peer.received() for row in rows]
-    heard = {row.get("event") for row in rows}
+    known = PROVIDER_EVENTS if isinstance(peer, Provider) else TRANSPORT_EVENTS
+    heard = {_meant(row.get("event", ""), known) for row in rows}
     needed: Iterable[tuple[str, bool, str]]
     if isinstance(peer, Provider):
         needed = (
@@ -172,4 +181,11 @@ def _carries(value: Any, variable: str) -> bool:  # noqa: ANN401 - any JSON
             return any(_carries(inner, variable) for inner in value.values())
         case list() | tuple():
             return any(_carries(inner, variable) for inner in value)
-    return bool(value == variable)
+        case str() if value.startswith("$"):
+            return _meant(value[1:], {**PROVIDER_VARIABLES, **TRANSPORT_VARIABLES}) == variable[1:]
+    return False
+
+
+def _meant(word: str, known: Collection[str]) -> str | None:
+    """The word itself or, since a misspelled one is reported already, the one that was meant."""
+    return word if word in known else closest(word, known)

@@ -77,7 +77,7 @@ def check(
 ) -> None:
     """Validate tables: every mistake at once, each with its place, a stable code and a remedy.
 
-    Prints `file:line:col CODE message` per finding. Exit 1 if there is any.
+    Prints `file:line:col CODE message` per finding. Exit 1 if any is an error; a warning alone is not one.
     """
     from bargein.statemachines.checks import check_paths
 
@@ -95,7 +95,7 @@ def check(
         say(f"\n{summary(found)}")
     else:
         say("no errors: every cell is decided, every intent has its words")
-    if found:
+    if any(finding.severity == "error" for finding in found):
         raise typer.Exit(FINDING)
 
 
