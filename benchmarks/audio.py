@@ -56,8 +56,8 @@ def measure(effort: Effort, tick: Tick) -> list[Row]:
     times = interleave(
         {
             "sdk": official_parse(),
-            "routed": received(messages.speaking(mute), mulaw),
-            "whole": received(messages.speaking(twilio), mulaw),
+            "routed": received(messages.speaking(carrier=mute), mulaw),
+            "whole": received(messages.speaking(), mulaw),
             "decoded": each(provider.decode, mulaw),
             "sdk_pcm16": each(sdk.parse_event, pcm16),
             "decoded_pcm16": each(provider.decode, pcm16),

@@ -1,225 +1,139 @@
 """The bridge against a raw relay of the same frames: throughput, added latency, memory per call.
 
-Both programs run in processes of their own, on one processor; the load generator has another. They are measured in
+The programs run in processes of their own, on one processor; the load generator has another. They are measured in
 turn, round by round. A raw relay needs no marks, but a bridge must know what was heard, so for each 100 ms it also
 sends a mark and receives it back. Both readings are given: the relay moving the deltas alone, and the relay moving as
 many frames as the bridge does (a mark-sized frame comes back for each delta).
 """
 
-import json
-import os
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Iterable
 from typing import Any
 
 from .measure import Effort, Row, Tick, percentile, spread
+from .workers import BRIDGE, JOURNALLED, RELAY, Bench, bench
 
-ROOT = Path(__file__).resolve().parent.parent
 THROUGHPUT = 0.8
 ADDED_P99_US = 1_000.0
 FRAMES_PER_CALL_S = 60
-_SATURATING_CALLS = 20
+_SATURATING_CALLS = 200  # So many that the program under test never waits for a frame.
 
 
-class Worker:
-    """A process of ours that prints lines; `processor` is the one it is bound to, where the system allows it."""
-
-    def __init__(self, module: str, *arguments: str, processor: int) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", module, *arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=ROOT,
-        )
-        self.pid = self._process.pid
-        if hasattr(os, "sched_setaffinity"):
-            processors = sorted(os.sched_getaffinity(0))
-            os.sched_setaffinity(self.pid, {processors[processor % len(processors)]})
-
-    def line(self) -> str:
-        """The next line it prints.
-
-        :raises RuntimeError: if it has ended instead.
-        """
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            raise RuntimeError(f"{self._process.args!r} ended with {self._process.wait()}")
-        return line
-
-    def ask(self, **order: Any) -> dict[str, Any]:  # noqa: ANN401
-        """Send it an order as a line of JSON; returns its answer."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(order) + "\n")
-        self._process.stdin.flush()
-        answer: dict[str, Any] = json.loads(self.line())
-        return answer
-
-    def resident_bytes(self) -> int:
-        """Memory it holds; 0 where the system does not tell."""
-        try:
-            status = Path(f"/proc/{self.pid}/status").read_text()
-        except OSError:
-            return 0
-        return next(
-            int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmRSS")
-        )
-
-    def stop(self) -> None:
-        """End it and wait."""
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                pipe.close()
-        self._process.terminate()
-        try:
-            self._process.wait(5)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-
-
-PATHS = {"relay": "/", "bridge": "/"}
-PROGRAMS = {"relay": "benchmarks.relay", "bridge": "benchmarks.bridged"}
-
-
-class Bench:
-    """The load generator and the programs under test, running."""
-
-    def __init__(self, load: Worker, programs: dict[str, Worker], ports: dict[str, int]) -> None:
-        self.load, self.programs, self.ports = load, programs, ports
-
-    def open(self, count: int) -> None:
-        """Have so many calls through each program."""
-        for name in self.programs:
-            self.load.ask(
-                do="open", group=name, port=self.ports[name], path=PATHS[name], count=count
-            )
-
-    def close(self) -> None:
-        """Hang up all calls."""
-        for name in self.programs:
-            self.load.ask(do="close", group=name)
-
-    def run(self, name: str, mode: str, seconds: float, *, echo: bool = False) -> dict[str, Any]:
-        """One round of one program."""
-        pid = self.programs[name].pid
-        answer = self.load.ask(
-            do="run", group=name, mode=mode, seconds=seconds, echo=echo, pid=pid
-        )
-        if answer["lost"]:
-            raise RuntimeError(f"{name} lost {answer['lost']} frames of {mode}")
-        return answer
-
-
-@contextmanager
-def bench() -> Iterator[Bench]:
-    """Start everything, and leave nothing running."""
-    workers: list[Worker] = []
-    try:
-        load = Worker("benchmarks.load", processor=1)
-        workers.append(load)
-        programs, ports = {}, {}
-        for name, module in PROGRAMS.items():
-            provider = load.ask(do="serve", group=name)["port"]
-            worker = Worker(module, f"http://127.0.0.1:{provider}/", processor=0)
-            workers.append(worker)
-            programs[name], ports[name] = worker, int(worker.line())
-        yield Bench(load, programs, ports)
-    finally:
-        for worker in reversed(workers):
-            worker.stop()
+def _frames(answer: dict[str, Any]) -> int:
+    return int(answer["deltas"] + answer["caller_frames"])
 
 
 def _rate(answer: dict[str, Any]) -> float:
-    return float((answer["deltas"] + answer["caller_frames"]) / answer["seconds"])
+    """Frames per second of processor; per second by the clock where the system does not tell the former."""
+    seconds: float = answer["cpu_ns"] / 1e9 or answer["seconds"]
+    return _frames(answer) / seconds
 
 
-def _us_per_frame(answer: dict[str, Any]) -> float:
-    return float(answer["cpu_ns"] / 1000 / max(1, answer["deltas"] + answer["caller_frames"]))
+def _middle(values: Iterable[float]) -> float:
+    return spread(list(values)).median
+
+
+_SIDES = {
+    "bare": (RELAY, False),
+    "equal": (RELAY, True),
+    "bridge": (BRIDGE, False),
+    "journalled": (JOURNALLED, False),
+}
+"""Side → the program, and whether the carrier answers each delta with a frame as it answers a mark."""
+
+_MODES = {
+    "mix": "a call's mix, 50 caller frames to 10 deltas",
+    "speech": "100 ms deltas from provider to carrier",
+}
+
+_PAIRS = (
+    ("equal", "bridge", "against a relay of as many frames, marks included", True),
+    ("journal", "journalled", "the same with the journal written, as it ships", True),
+    ("bare", "bridge", "against a relay that moves no marks", False),
+)
+"""Row, our side, what it says, and whether it has the budget. All but `bare` are against the `equal` relay."""
 
 
 def throughput(on: Bench, effort: Effort, tick: Tick) -> list[Row]:
-    """As many frames as will go: speech alone, and the mix of a real call; each against both relays."""
-    calls = _SATURATING_CALLS if effort.bridge_rounds > 1 else 1
-    on.open(calls)
+    """As many frames as will go: the mix of a real call, and speech alone; each against both relays."""
+    on.open(_SATURATING_CALLS if effort.bridge_rounds > 1 else 1)
     rows = []
-    for mode, what in (
-        ("speech", "100 ms deltas from provider to carrier"),
-        ("mix", "a call's mix, 50 caller frames to 10 deltas"),
-    ):
-        sides = {"bare": ("relay", False), "equal": ("relay", True), "bridge": ("bridge", False)}
-        got: dict[str, list[dict[str, Any]]] = {side: [] for side in sides}
+    for mode in _MODES:
+        got: dict[str, list[dict[str, Any]]] = {side: [] for side in _SIDES}
         for turn in range(effort.bridge_rounds):
-            for side, (name, echo) in list(sides.items())[:: 1 if turn % 2 else -1]:
+            for side, (name, echo) in list(_SIDES.items())[:: 1 if turn % 2 else -1]:
                 got[side].append(on.run(name, mode, effort.seconds, echo=echo))
             tick()
-        rate = {side: [_rate(a) for a in answers] for side, answers in got.items()}
-        cost = {side: spread([_us_per_frame(a) for a in answers]) for side, answers in got.items()}
-        busy = {
-            side: spread([a["cpu_ns"] / 1e9 / a["seconds"] for a in answers]).median
-            for side, answers in got.items()
-        }
-        numbers: dict[str, float] = {"calls": calls}
-        for side in sides:
-            numbers |= {
-                f"{side}_frames_per_s": spread(rate[side]).median,
-                f"{side}_cpu_us_per_frame": cost[side].median,
-                f"{side}_busy": busy[side],
-            }
-        for side, against, budget in (
-            ("equal", "a relay of the same frames, marks included", True),
-            ("bare", "a relay that moves no marks", False),
-        ):
-            share = spread([b / a for a, b in zip(rate[side], rate["bridge"], strict=True)])
-            rows.append(
-                Row(
-                    id=f"bridge.{mode}.{side}",
-                    what=f"throughput of {what}, against {against}",
-                    budget=f"≥ {THROUGHPUT:.0%} of the relay" if budget else "–",
-                    measured=f"{share.median:.0%}",
-                    spread=f"{share.low:.0%} … {share.high:.0%}",
-                    met=share.median >= THROUGHPUT if budget else None,
-                    made_of=f"{spread(rate['bridge']).median:,.0f} frames/s against "
-                    f"{spread(rate[side]).median:,.0f}; {cost['bridge'].median:.1f} μs of the processor per frame "
-                    f"against {cost[side].median:.1f}, busy {busy['bridge']:.0%} and {busy[side]:.0%}",
-                    numbers=numbers,
-                )
-            )
+        rows += _throughput_rows(mode, got)
     on.close()
     return rows
 
 
-def latency(on: Bench, effort: Effort, tick: Tick) -> list[Row]:
-    """How much later a frame arrives than through the relay, at each number of calls."""
+def _throughput_rows(mode: str, got: dict[str, list[dict[str, Any]]]) -> list[Row]:
+    rate = {side: [_rate(a) for a in answers] for side, answers in got.items()}
+    busy = {side: _middle(a["cpu_ns"] / 1e9 / a["seconds"] for a in got[side]) for side in got}
+    numbers: dict[str, float] = {}
+    for side, answers in got.items():
+        numbers |= {
+            f"{side}_frames_per_cpu_s": spread(rate[side]).median,
+            f"{side}_frames_per_s": _middle(_frames(a) / a["seconds"] for a in answers),
+            f"{side}_busy": busy[side],
+        }
     rows = []
+    for key, ours, says, budget in _PAIRS:
+        theirs = "bare" if key == "bare" else "equal"
+        share = spread([b / a for a, b in zip(rate[theirs], rate[ours], strict=True)])
+        us, them = spread(rate[ours]).median, spread(rate[theirs]).median
+        calls = f", {us / FRAMES_PER_CALL_S:,.0f} calls" if mode == "mix" else ""
+        rows.append(
+            Row(
+                id=f"bridge.{mode}.{key}",
+                what=f"throughput, {_MODES[mode]}: {says}",
+                budget=f"≥ {THROUGHPUT:.0%} of the relay" if budget else "–",
+                measured=f"{share.median:.0%}",
+                spread=f"{share.low:.0%} … {share.high:.0%}",
+                met=share.median >= THROUGHPUT if budget else None,
+                made_of=f"{us:,.0f} frames per second of processor{calls}, against {them:,.0f}: "
+                f"{1e6 / us:.1f} μs per frame against {1e6 / them:.1f}; "
+                f"processor busy {busy[ours]:.0%} and {busy[theirs]:.0%}",
+                numbers=numbers,
+            )
+        )
+    return rows
+
+
+def latency(on: Bench, effort: Effort, tick: Tick) -> list[Row]:
+    """How much later a frame arrives than through the relay, at each number of calls; the journal is written."""
+    rows = []
+    names = (RELAY, JOURNALLED)
     for calls in effort.calls:
-        on.open(calls)
-        got: dict[str, list[list[float]]] = {name: [] for name in on.programs}
-        cpu: dict[str, list[float]] = {name: [] for name in on.programs}
-        for turn in range(effort.bridge_rounds):
-            for name in list(on.programs)[:: 1 if turn % 2 else -1]:
-                answer = on.run(name, "paced", effort.seconds)
+        seconds = effort.seconds if calls == 1 else effort.seconds / 2
+        on.open(calls, names)
+        got: dict[str, list[list[float]]] = {name: [] for name in names}
+        cpu: dict[str, list[float]] = {name: [] for name in names}
+        for turn in range(effort.bridge_rounds * 2):
+            for name in names[:: 1 if turn % 2 else -1]:
+                answer = on.run(name, "paced", seconds)
                 got[name].append(answer["latencies_us"])
                 cpu[name].append(answer["cpu_ns"] / 1e9 / answer["seconds"])
             tick()
         on.close()
-        rows.append(_latency_row(calls, got, {n: spread(v).median for n, v in cpu.items()}))
+        busy = {name: spread(shares).median for name, shares in cpu.items()}
+        rows.append(_latency_row(calls, got[RELAY], got[JOURNALLED], busy))
     return rows
 
 
-def _latency_row(calls: int, got: dict[str, list[list[float]]], busy: dict[str, float]) -> Row:
+def _latency_row(
+    calls: int, relay: list[list[float]], bridge: list[list[float]], busy: dict[str, float]
+) -> Row:
     def added(share: float) -> list[float]:
-        pairs = zip(got["relay"], got["bridge"], strict=True)
-        return [percentile(b, share) - percentile(a, share) for a, b in pairs]
+        return [
+            percentile(b, share) - percentile(a, share) for a, b in zip(relay, bridge, strict=True)
+        ]
 
     p50, p99 = spread(added(0.5)), spread(added(0.99))
     whole = {
-        f"{name}_p{round(share * 100)}_us": percentile([t for r in rounds for t in r], share)
-        for name, rounds in got.items()
+        f"{name}_p{round(share * 100)}_us": _middle(percentile(times, share) for times in rounds)
+        for name, rounds in (("relay", relay), ("bridge", bridge))
         for share in (0.5, 0.99)
     }
     return Row(
@@ -231,12 +145,12 @@ def _latency_row(calls: int, got: dict[str, list[list[float]]], busy: dict[str, 
         met=p99.median <= ADDED_P99_US if calls == 200 else None,
         made_of=f"bridge p50 {whole['bridge_p50_us']:.0f} μs, p99 {whole['bridge_p99_us']:.0f} μs; relay p50 "
         f"{whole['relay_p50_us']:.0f} μs, p99 {whole['relay_p99_us']:.0f} μs; processor busy "
-        f"{busy['bridge']:.0%} and {busy['relay']:.0%}",
+        f"{busy[JOURNALLED]:.0%} and {busy[RELAY]:.0%}",
         numbers={
             "added_p50_us": p50.median,
             "added_p99_us": p99.median,
-            "bridge_busy": busy["bridge"],
-            "relay_busy": busy["relay"],
+            "bridge_busy": busy[JOURNALLED],
+            "relay_busy": busy[RELAY],
             **whole,
         },
     )
@@ -246,14 +160,14 @@ def memory(on: Bench, effort: Effort, tick: Tick) -> list[Row]:
     """What a call adds to the resident memory. Measured first: a process does not give memory back."""
     on.open(2)  # What is loaded at the first call is not charged to the calls.
     on.close()
+    names = (RELAY, JOURNALLED)
     calls = max(effort.calls)
-    held = {name: worker.resident_bytes() for name, worker in on.programs.items()}
-    on.open(calls)
-    for name in on.programs:
+    held = {name: on.programs[name].resident_bytes() for name in names}
+    on.open(calls, names)
+    for name in names:
         on.run(name, "paced", effort.seconds)
     per_call = {
-        name: (worker.resident_bytes() - held[name]) / calls / 1024
-        for name, worker in on.programs.items()
+        name: (on.programs[name].resident_bytes() - held[name]) / calls / 1024 for name in names
     }
     on.close()
     tick()
@@ -262,10 +176,10 @@ def memory(on: Bench, effort: Effort, tick: Tick) -> list[Row]:
             id="bridge.memory",
             what=f"resident memory per call of the bridge at {calls} calls, in mid-speech",
             budget="–",
-            measured=f"{per_call['bridge']:.0f} kB",
+            measured=f"{per_call[JOURNALLED]:.0f} kB",
             spread="–",
             met=None,
-            made_of=f"the relay holds {per_call['relay']:.0f} kB per call, for its two sockets",
+            made_of=f"the relay holds {per_call[RELAY]:.0f} kB per call, for its two sockets",
             numbers={f"{name}_kb": size for name, size in per_call.items()},
         )
     ]
@@ -273,7 +187,7 @@ def memory(on: Bench, effort: Effort, tick: Tick) -> list[Row]:
 
 def rounds(effort: Effort) -> int:
     """How often `measure` ticks."""
-    return 1 + (2 + len(effort.calls)) * effort.bridge_rounds
+    return 1 + (len(_MODES) + 2 * len(effort.calls)) * effort.bridge_rounds
 
 
 def measure(effort: Effort, tick: Tick) -> list[Row]:

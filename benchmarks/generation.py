@@ -52,8 +52,8 @@ def measure(effort: Effort, tick: Tick) -> list[Row]:
             measured=f"{took.median:.2f} s",
             spread=f"{took.low:.2f} … {took.high:.2f} s",
             met=took.median <= BUDGET_S,
-            made_of=f"{start.median:.2f} s start the interpreter and load the command line; the rest reads and checks "
-            "the tables, renders, and formats",
+            made_of=f"{start.median:.2f} s start the interpreter and load the command line; the rest reads and "
+            "checks the tables, renders, and formats",
             numbers={"seconds": took.median, "start_seconds": start.median},
         )
     ]

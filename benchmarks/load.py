@@ -5,7 +5,7 @@ call live here, so a frame's latency is the difference of two readings of one cl
 order, so the i-th that leaves one end is the i-th that arrives at the other.
 
     {"do": "serve", "group": "relay"}                                      → {"port": 40001}
-    {"do": "open", "group": "relay", "port": 40002, "path": "/", "count": 50}   → {"open": 50}
+    {"do": "open", "group": "relay", "port": 40002, "count": 50}           → {"open": 50}
     {"do": "run", "group": "relay", "mode": "paced", "seconds": 2, "echo": true, "pid": 77} → counts, latencies
     {"do": "close", "group": "relay"}                                      → {"open": 0}
 """
@@ -18,6 +18,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 from typing import Any, Literal
@@ -26,11 +27,13 @@ from . import messages
 from .frames import CLOSE, Peer, frame
 
 Mode = Literal["speech", "mix", "paced"]
-"""`speech`: as many deltas as will go. `mix`: as many as will go, five caller frames to each delta.
-`paced`: fifty caller frames of 20 ms and ten deltas of 100 ms per second and call."""
+"""`speech`: as many deltas as will go, in bursts, as providers send them. `mix`: as many frames as will go, five of
+the caller's to each delta, of each kind one at a time per call. `paced`: fifty caller frames of 20 ms and ten deltas
+of 100 ms per second and call.
+"""
 
-WINDOW = 8
-"""Deltas under way per call when saturating: enough to keep the other side busy, too few to fill its buffers."""
+BURST = 8
+"""Deltas under way per call in the mode `speech`."""
 
 CALLER_FRAMES_PER_DELTA = 5
 _SPEECH_BYTES = 1_000  # No other frame is as long as one that carries 100 ms of speech.
@@ -63,7 +66,8 @@ class Call:
     def __init__(self, carrier: _End, provider: _End) -> None:
         self.carrier, self.provider = carrier, provider
         self.echo = False
-        self.credit = 0
+        self.mode: Mode = "paced"
+        self.running = False
         self.heard, self.listened = 0, 0
         self.down: deque[float] = deque()
         self.up: deque[float] = deque()
@@ -77,13 +81,18 @@ class Call:
         for message in messages.response_opens():
             self.provider.transport.write(frame(message, masked=False))
 
-    def reset(self, echo: bool, credit: int) -> None:
-        """Forget what was counted. `credit` is the number of caller frames sent per delta when saturating."""
-        self.echo, self.credit = echo, credit
+    def begin(self, mode: Mode, echo: bool) -> None:
+        """Forget what was counted; unless paced, send the first frames, whose arrival sends the next."""
+        self.mode, self.echo = mode, echo
+        self.running = mode != "paced"
         self.heard = self.listened = 0
         self.down.clear()
         self.up.clear()
         self.latencies = []
+        if mode == "mix":
+            self.say()
+        elif mode == "speech":
+            self.speak(BURST)
 
     def speak(self, count: int = 1) -> None:
         """The provider sends so many deltas."""
@@ -107,23 +116,24 @@ class Call:
             self.carrier.transport.write(b"".join(frame(mark, masked=True) for mark in marks))
         elif self.echo and heard:
             self.carrier.transport.write(_MARK * heard)
-        if self.credit >= 0 and heard:
+        if self.running and self.mode == "speech" and heard:
             self.speak(heard)
-            # What the caller says is held back if the other side is behind with it.
-            behind = len(self.up) > 2 * WINDOW * CALLER_FRAMES_PER_DELTA
-            if self.credit and not behind:
-                self.say(self.credit * heard)
 
     def _at_provider(self, sizes: list[int], _: list[bytes]) -> None:
         listened = sum(_CALLER_BYTES <= size < _SPEECH_BYTES for size in sizes)
         self._arrived(self.up, listened)
-        self.listened += listened
+        before, self.listened = self.listened, self.listened + listened
+        if self.running and self.mode == "mix" and listened:
+            self.say(listened)
+            due = self.listened // CALLER_FRAMES_PER_DELTA - before // CALLER_FRAMES_PER_DELTA
+            if due:
+                self.speak(due)
 
     def _arrived(self, under_way: deque[float], count: int) -> None:
         now = time.perf_counter()
         for _ in range(min(count, len(under_way))):
             sent = under_way.popleft()
-            if self.credit < 0:
+            if self.mode == "paced":
                 self.latencies.append(now - sent)
 
     async def close(self) -> None:
@@ -159,13 +169,13 @@ class Group:
         port: int = self._server.sockets[0].getsockname()[1]
         return port
 
-    async def open(self, port: int, path: str, count: int) -> None:
-        """Place calls until there are `count`, one after the other, so that it is known which ends belong together."""
+    async def open(self, port: int, count: int) -> None:
+        """Place calls until there are `count`, one after the other: so their ends find each other."""
         loop = asyncio.get_running_loop()
         while len(self.calls) < count:
             async with asyncio.timeout(10):
                 _, carrier = await loop.create_connection(
-                    lambda: _End(is_server=False, path=path, host=f"127.0.0.1:{port}"),
+                    lambda: _End(is_server=False, path="/twilio", host=f"127.0.0.1:{port}"),
                     "127.0.0.1",
                     port,
                 )
@@ -186,33 +196,27 @@ class Group:
         self.calls.clear()
 
     async def run(self, mode: Mode, seconds: float, echo: bool, pid: int) -> dict[str, Any]:
-        """Load the program under test for so long; `pid` is its process, whose time on the processor is read."""
-        credit = {"speech": 0, "mix": CALLER_FRAMES_PER_DELTA, "paced": -1}[mode]
+        """Load the program under test for so long; `pid` is its process, whose time is read."""
         for call in self.calls:
-            call.reset(echo, credit)
+            call.begin(mode, echo)
         if mode == "paced":
             counted = await self._paced(seconds, pid)
         else:
             counted = await self._saturated(seconds, pid)
         for call in self.calls:
-            call.credit = -1
+            call.running = False
         await self._drain()
         lost = sum(len(call.down) + len(call.up) for call in self.calls)
         return {**counted, "lost": lost}
 
     async def _saturated(self, seconds: float, pid: int) -> dict[str, Any]:
-        for call in self.calls:
-            call.speak(WINDOW)
-            if call.credit:
-                call.say(WINDOW * call.credit)
         await asyncio.sleep(seconds / 5)  # Until it flows.
-        before, cpu_ns, start = self._counts(), cpu_time_ns(pid), time.perf_counter()
+        before, used, start = self._counts(), on_processor_ns(pid), time.perf_counter()
         await asyncio.sleep(seconds)
-        elapsed, cpu_ns_end = time.perf_counter() - start, cpu_time_ns(pid)
-        after = self._counts()
+        after, elapsed = self._counts(), time.perf_counter() - start
         return {
             "seconds": elapsed,
-            "cpu_ns": cpu_ns_end - cpu_ns,
+            **_since(used, on_processor_ns(pid)),
             "deltas": after[0] - before[0],
             "caller_frames": after[1] - before[1],
             "latencies_us": [],
@@ -222,21 +226,25 @@ class Group:
         due: list[tuple[float, Callable[[], None]]] = []
         random = Random(len(self.calls))
         for call in self.calls:
-            for every, act in ((0.02, call.say), (0.1, call.speak)):
+            acts: list[tuple[float, Callable[[], None]]] = [(0.02, call.say), (0.1, call.speak)]
+            for every, act in acts:
                 offset = random.uniform(0, every)
                 due += [(offset + every * i, act) for i in range(int(seconds / every))]
         due.sort(key=lambda entry: entry[0])
         spins = (os.cpu_count() or 1) > 1
-        cpu_ns, start = cpu_time_ns(pid), time.perf_counter()
+        used, start = on_processor_ns(pid), time.perf_counter()
+        late_s = 0.0
         for at, act in due:
             while (ahead := start + at - time.perf_counter()) > 0:
                 # Sleeping is exact to a millisecond, which is what is to be measured; so this spins.
                 await asyncio.sleep(0 if spins else ahead)
+            late_s = max(late_s, -ahead)
             act()
         await self._drain()
         return {
             "seconds": time.perf_counter() - start,
-            "cpu_ns": cpu_time_ns(pid) - cpu_ns,
+            "late_ms": late_s * 1000,
+            **_since(used, on_processor_ns(pid)),
             "deltas": sum(call.heard for call in self.calls),
             "caller_frames": sum(call.listened for call in self.calls),
             "latencies_us": [round(t * 1e6, 1) for call in self.calls for t in call.latencies],
@@ -252,13 +260,22 @@ class Group:
         return sum(c.heard for c in self.calls), sum(c.listened for c in self.calls)
 
 
-def cpu_time_ns(pid: int) -> int:
-    """Time the threads of a process have had on a processor; 0 where the system does not tell (only Linux does)."""
+def _since(before: tuple[int, int], after: tuple[int, int]) -> dict[str, int]:
+    return {"cpu_ns": after[0] - before[0], "waited_ns": after[1] - before[1]}
+
+
+def on_processor_ns(pid: int) -> tuple[int, int]:
+    """Time the threads of a process have had on a processor, and time they waited for one that others had.
+
+    Both are 0 where the system does not tell; only Linux does.
+    https://docs.kernel.org/scheduler/sched-stats.html#proc-pid-schedstat
+    """
     try:
         tasks = list(Path(f"/proc/{pid}/task").iterdir())
-        return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks)
+        pairs = [(task / "schedstat").read_text().split() for task in tasks]
     except OSError:
-        return 0
+        return 0, 0
+    return sum(int(pair[0]) for pair in pairs), sum(int(pair[1]) for pair in pairs)
 
 
 async def obey() -> None:
@@ -273,7 +290,7 @@ async def obey() -> None:
         if order["do"] == "serve":
             answer = {"port": await group.serve()}
         elif order["do"] == "open":
-            await group.open(order["port"], order["path"], order["count"])
+            await group.open(order["port"], order["count"])
             answer = {"open": len(group.calls)}
         elif order["do"] == "run":
             answer = await group.run(order["mode"], order["seconds"], order["echo"], order["pid"])
@@ -284,4 +301,5 @@ async def obey() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(obey())
+    with suppress(KeyboardInterrupt):
+        asyncio.run(obey())

@@ -30,8 +30,8 @@ class Effort(Struct, frozen=True):
     calls: tuple[int, ...]
 
 
-FULL = Effort("full", rounds=60, batch=200, seconds=1.5, bridge_rounds=5, calls=(1, 50, 200))
-QUICK = Effort("quick", rounds=15, batch=100, seconds=0.4, bridge_rounds=2, calls=(1, 20))
+FULL = Effort("full", rounds=60, batch=200, seconds=1.0, bridge_rounds=5, calls=(1, 50, 200))
+QUICK = Effort("quick", rounds=15, batch=100, seconds=0.25, bridge_rounds=2, calls=(1, 20))
 SMOKE = Effort("smoke", rounds=2, batch=3, seconds=0.1, bridge_rounds=1, calls=(1,))
 
 

@@ -52,7 +52,7 @@ def measure(effort: Effort, tick: Tick) -> list[Row]:
             spread="–",
             met=idle <= BUDGET_BYTES,
             made_of=f"{speaking / 1024:.1f} kB in mid-speech with everything heard; "
-            f"{full / 1024:.0f} kB with ten seconds not heard yet, of which {audio / 1024:.0f} kB are the audio itself",
+            f"{full / 1024:.0f} kB with ten seconds not heard yet, {audio / 1024:.0f} kB of it audio",
             numbers={"idle_bytes": idle, "speaking_bytes": speaking, "ten_seconds_bytes": full},
         )
     ]

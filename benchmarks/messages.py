@@ -5,7 +5,7 @@ from base64 import b64encode
 from random import Random
 
 from bargein import adapters
-from bargein.runtime.adapter import TransportAdapter
+from bargein.runtime.adapter import ProviderAdapter, TransportAdapter
 from bargein.runtime.session import Session, Settings
 
 RESPONSE_ID = "resp_" + "A" * 21
@@ -105,10 +105,15 @@ def caller_frame(number: int = 0) -> bytes:
     )
 
 
-def session(carrier: TransportAdapter | None = None, engine: str = "table") -> Session:
+def session(
+    *,
+    provider: ProviderAdapter | None = None,
+    carrier: TransportAdapter | None = None,
+    engine: str = "table",
+) -> Session:
     """A session with an open stream and nothing to do."""
     made = Session(
-        adapters.provider("openai"),
+        provider or adapters.provider("openai"),
         carrier or adapters.transport("twilio"),
         Settings(),
         engine=engine,
@@ -118,9 +123,14 @@ def session(carrier: TransportAdapter | None = None, engine: str = "table") -> S
     return made
 
 
-def speaking(carrier: TransportAdapter | None = None, engine: str = "table") -> Session:
+def speaking(
+    *,
+    provider: ProviderAdapter | None = None,
+    carrier: TransportAdapter | None = None,
+    engine: str = "table",
+) -> Session:
     """A session in the midst of a response: its item plays, and its first 100 ms are confirmed as heard."""
-    made = session(carrier, engine)
+    made = session(provider=provider, carrier=carrier, engine=engine)
     ref, _ = made.request(0)
     for message in [*response_opens(ref), delta(MULAW_100_MS_BYTES, 0)]:
         made.provider_received(message, 0)

@@ -3,13 +3,14 @@
 For every carrier that connects it opens one connection to the provider and moves frames between the two, as bytes,
 without looking at them. This is the least that any bridge built on `aiohttp` does.
 
-    python -m benchmarks.relay http://127.0.0.1:9001/     prints the port it listens on
+    python -m benchmarks.relay ws://127.0.0.1:9001/     prints the port it listens on
 """
 
 import asyncio
 import sys
+from contextlib import suppress
 
-from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType, web
+from aiohttp import ClientSession, ClientWebSocketResponse, TCPConnector, WSMsgType, web
 
 
 async def _move(
@@ -23,7 +24,7 @@ async def _move(
 
 async def serve(provider_url: str) -> None:
     """Relay every carrier to `provider_url` until cancelled."""
-    async with ClientSession() as client:
+    async with ClientSession(connector=TCPConnector(limit=0)) as client:
 
         async def call(request: web.Request) -> web.StreamResponse:
             carrier = web.WebSocketResponse(compress=False, decode_text=False)
@@ -53,7 +54,5 @@ async def serve(provider_url: str) -> None:
 
 
 if __name__ == "__main__":
-    try:
+    with suppress(KeyboardInterrupt):
         asyncio.run(serve(sys.argv[1]))
-    except KeyboardInterrupt:
-        pass

@@ -5,7 +5,7 @@ action named in `statemachines/*.yaml` is one method here, called `_<machine>_<a
 equal. There is no "current response" anywhere: everything is found by identity.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from .actions import (
@@ -96,19 +96,26 @@ class Lifecycle:
         self.by_server: dict[str, Response] = {}
         self.items: dict[str, Item] = {}
         self.operations: dict[str, Operation] = {}
-        self.retired: tuple[str, ...] = ()
+        self.retired: dict[str, bool] = {}
+        """Server ids of ended responses, and whether something that trailed behind the end was reported."""
         self.gate: list[str] = []
         self.operations_made = 0
         self.report = Interrupted()
         self.out: list[Action] = []
         self._covered: frozenset[str] = frozenset()
+        self._cleared = False
         self.naming: str | None = None
         self._resolving: list[Response] = []
 
     # -- moving -----------------------------------------------------------------------------------
 
-    def move(self, responses: Iterable[Response], event: str) -> None:
-        """Fire one event at responses as one decision: their actions run phase by phase, not one by one."""
+    def move(self, responses: Sequence[Response], event: str) -> None:
+        """Fire one event at responses as one decision.
+
+        Their actions run phase by phase, not one by one; one clear serves all, and no handle concludes midway.
+        """
+        self._covered = frozenset(response.ref for response in responses)
+        self._cleared = False
         plan: list[tuple[int, Response, str]] = []
         for response in responses:
             state = response.state
@@ -119,12 +126,6 @@ class Lifecycle:
         plan.sort(key=lambda step: step[0])
         for _, response, name in plan:
             _RESPONSE_ACTIONS[name](self, response)
-
-    def move_covered(self, responses: list[Response], event: str) -> None:
-        """Move responses whose speech one decision silences: one clear for all, and no handle concludes midway."""
-        self._covered = frozenset(response.ref for response in responses)
-        self.report.cleared = False
-        self.move(responses, event)
         self._covered = frozenset()
 
     def move_item(self, item: Item, event: str) -> None:
@@ -164,12 +165,11 @@ class Lifecycle:
             response.last_word = True
 
     def _response_clear(self, response: Response) -> None:
-        if self.report.cleared or not self.playout.open:
+        if self._cleared or not self.playout.open:
             return
-        covered = self._covered or frozenset((response.ref,))
-        if any(item.at_carrier for item in self.playout.queue if item.ref in covered):
-            self.playout.clear(self.now_ms, covered, self.out)
-            self.report.cleared = True
+        if any(item.at_carrier for item in self.playout.queue if item.ref in self._covered):
+            self.playout.clear(self.now_ms, self._covered, self.out)
+            self._cleared = self.report.cleared = True
 
     def _response_cancel(self, response: Response) -> None:
         sent = self.say(self.provider.cancel(self._operation_id("cancel"), response))
@@ -233,7 +233,7 @@ class Lifecycle:
 
     def _playback_forget(self, item: Item) -> None:
         response = self.responses.get(item.ref)
-        generating = response is not None and not response.last_word
+        generating = self.connected and response is not None and not response.last_word
         if generating and "forget" in self.provider.after_finished:
             item.forget_due = True
             item.memory = "pending"
@@ -254,9 +254,9 @@ class Lifecycle:
         self._remember(item, item.reason or "the server would not forget")
 
     def _remember(self, item: Item, diverged: str | None) -> None:
-        if item.memory == "pending":
-            item.memory = "exact" if diverged is None else "diverged"
-            item.reason = diverged
+        was_pending = item.memory == "pending"
+        item.memory, item.reason = "exact" if diverged is None else "diverged", diverged
+        if was_pending:
             self.out.append(MemorySettled(item.ref, item.outcome()))
 
     def _forget_due(self, response: Response) -> None:
@@ -264,23 +264,22 @@ class Lifecycle:
             item = self.items.get(item_id)
             if item is not None and item.forget_due:
                 item.forget_due = False
-                if self._ask("delete", item, self.provider.forget):
-                    self.report.forgotten.append(item.item_id)
-                elif item.memory == "pending":
-                    item.memory = "exact"
+                self._ask("delete", item, self.provider.forget)
 
     def _ask(self, kind: str, item: Item, hook: Callable[[str, Any], Wire]) -> bool:
-        if not self.connected:
-            item.memory, item.reason = "diverged", "connection lost"
-            return False
         op = self._operation_id(kind)
-        if not self.say(hook(op, item)):
-            if self.provider.can[kind] == "none":
-                item.memory, item.reason = "diverged", f"the provider cannot {kind}"
-            return False
-        self.operations[op] = Operation(kind, item.item_id, self.now_ms + self.times["answer_ms"])
-        item.memory = "pending"
-        return True
+        if self.say(hook(op, item)):
+            due_ms = self.now_ms + self.times["answer_ms"]
+            self.operations[op] = Operation(kind, item.item_id, due_ms)
+            item.memory = "pending"
+            return True
+        diverged = None
+        if not self.connected:
+            diverged = "connection lost"
+        elif self.provider.can[kind] == "none":
+            diverged = f"the provider cannot {kind}"
+        self._remember(item, diverged)
+        return False
 
     # -- shared -------------------------------------------------------------------------------------
 
@@ -309,10 +308,11 @@ class Lifecycle:
     def finish_step(self) -> list[Action]:
         """End of an input: start what may play, write what may be asked, resolve handles, drop what is over."""
         self.playout.pump(self.now_ms, self.out, self._talking)
-        if self.playout.queue:
-            head = self.playout.queue[0]
-            if head.state == "queued" and head.sent_bytes:
-                self.move_item(head, "started")
+        for item in self.playout.queue:
+            if item.state == "queued" and item.sent_bytes:
+                self.move_item(item, "started")
+            if item.heard_bytes < item.received_bytes:
+                break  # It stands before all others.
         self._open_gate()
         for response in self._resolving:
             items = [self.items[i].outcome() for i in response.items if i in self.items]
@@ -360,7 +360,9 @@ class Lifecycle:
             del self.responses[response.ref]
             if response.server_id is not None:
                 del self.by_server[response.server_id]
-                self.retired = (*self.retired[-REMEMBERED_IDS + 1 :], response.server_id)
+                self.retired[response.server_id] = False
+                if len(self.retired) > REMEMBERED_IDS:
+                    del self.retired[next(iter(self.retired))]
 
 
 def _named(machine: str) -> dict[str, Callable[[Any, Any], None]]:

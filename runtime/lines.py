@@ -14,13 +14,14 @@ A message that is no JSON on one line stands under `text`; a binary frame under 
 
 import re
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Literal
 
 import msgspec
 
 from . import events as ev
-from .actions import Action, Passed, Side, ToProvider, ToTransport
+from .actions import Action, Passed, Side, StreamOpened, ToProvider, ToTransport
+from .adapter import ProviderAdapter, TransportAdapter, Wire
 from .masking import (
     audio_of,
     base64_chars,
@@ -35,9 +36,10 @@ from .masking import (
 BINARY_BYTES: Final = 48
 """So much of a binary frame that nobody could read is kept: enough to see what it was, too little to hear it."""
 
-_encode = msgspec.json.Encoder(decimal_format="number").encode
-_BASE64: Final = re.compile(rb'"([A-Za-z0-9+/]+={0,2})"')
-_EXACT_BYTES: Final = 3 * 64
+_encode = msgspec.json.Encoder().encode
+_BASE64: Final = re.compile(rb'"([A-Za-z0-9+/]{64,}={0,2})"')
+_SURE_BYTES: Final = 48
+"""So much audio, or more, cannot be mistaken for another field of its message."""
 
 
 class Line(msgspec.Struct, forbid_unknown_fields=True):
@@ -46,15 +48,25 @@ class Line(msgspec.Struct, forbid_unknown_fields=True):
     at: int | None = None
     from_: Side | None = msgspec.field(default=None, name="from")
     do: str | None = None
-    arguments: dict[str, Any] = msgspec.field(default_factory=dict, name="with")
+    with_: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw, name="with")
     masked: bool = False
     json: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw)
     text: str | None = None
     binary: bytes | None = None
     size_bytes: int | None = None
-    frame: str | None = None
+    frame: Literal["binary"] | None = None
+    encoding: Literal["latin-1"] | None = None
     note: str | None = None
     end: str | None = None
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What the verb was called with."""
+        if self.do == "tell":
+            message = self.message()
+            return {"message": message.encode() if isinstance(message, str) else message}
+        text = bytes(self.with_).decode() or "{}"
+        return msgspec.json.decode(expand_json(text) if self.masked else text, type=dict[str, Any])
 
     def message(self) -> str | bytes:
         """The message as the session got it, with silence where audio was left out."""
@@ -64,8 +76,10 @@ class Line(msgspec.Struct, forbid_unknown_fields=True):
             text = expand_text(self.text) if self.masked else self.text
         else:
             text = bytes(self.json).decode()
+            if not text:
+                raise ValueError("there is no message")
             text = expand_json(text) if self.masked else text
-        return text.encode() if self.frame == "binary" else text
+        return text.encode(self.encoding or "utf-8") if self.frame == "binary" else text
 
 
 class Lines:
@@ -76,6 +90,13 @@ class Lines:
         self.out: list[str] = []
         self._keys: dict[str, str] = {}
         self._sent: dict[type[Action], _Envelope] = {}
+        self._play: Callable[[str | None, bytes], Wire] | None = None
+
+    def learn(self, provider: ProviderAdapter, transport: TransportAdapter) -> None:
+        """See how these adapters send audio, so that not even the shortest piece of it slips through."""
+        self._play = transport.play
+        for data in provider.listen(bytes(_SURE_BYTES)):
+            self._audio_sent(ToProvider(data, True))
 
     # -- inputs -------------------------------------------------------------------------------------
 
@@ -83,28 +104,29 @@ class Lines:
         self, now_ms: int, side: Side, message: str | bytes, events: Sequence[ev.Event]
     ) -> None:
         """A message of `side`, which its adapter has read as `events`."""
-        if len(events) == 1 and type(message) is str and not self.audio:
+        if len(events) == 1 and not self.audio:
             event = events[0]
             if type(event) is ev.Audio or type(event) is ev.CallerAudio:
-                key = self._keys.get(side)
-                start = message.find(key) if key is not None else -1
-                if start >= 0 and key is not None:
+                if isinstance(message, bytes):
+                    self.out.append(f'{{"at":{now_ms},"from":"{side}",{_silence(message)}}}')
+                    return
+                key = self._keys.get(side, "\n")  # A line break is in no message on one line.
+                start = message.find(key)
+                if start >= 0:
                     start += len(key)
                     size = len(event.audio)
-                    end = start + base64_chars(size)
-                    rest = message[end:]
-                    if rest[:1] == '"' and "\n" not in rest:
-                        head = message[:start]
-                        if "\n" not in head:
-                            self.out.append(
-                                f'{{"at":{now_ms},"from":"{side}","masked":true,'
-                                f'"json":{head}@audio:{size}{rest}}}'
-                            )
-                            return
+                    head, rest = message[:start], message[start + base64_chars(size) :]
+                    if rest[:1] == '"' and "\n" not in rest and "\n" not in head:
+                        self.out.append(
+                            f'{{"at":{now_ms},"from":"{side}","masked":true,'
+                            f'"json":{head}@audio:{size}{rest}}}'
+                        )
+                        return
                 self._learn(side, message, event.audio)
-        self.out.append(
-            f'{{"at":{now_ms},"from":"{side}",{self._body(message, audio_of(events))}}}'
-        )
+        body = self._body(message, audio_of(events))
+        if isinstance(message, bytes):
+            body = '"frame":"binary",' + body
+        self.out.append(f'{{"at":{now_ms},"from":"{side}",{body}}}')
 
     def verb(self, now_ms: int, verb: str, arguments: Mapping[str, Any]) -> None:
         """A call of the session's method `verb` with these arguments; those that are None are left out."""
@@ -113,8 +135,10 @@ class Lines:
             self.out.append(f'{{"at":{now_ms},"do":"{verb}",{self._body(message, ())}}}')
             return
         said = {key: value for key, value in arguments.items() if value not in (None, False)}
-        text = _encode(mask_json(said, audio=not self.audio)).decode()
-        self.out.append(f'{{"at":{now_ms},"do":"{verb}","with":{text}}}')
+        masked = mask_json(said, audio=not self.audio)
+        mark = "" if masked is said else '"masked":true,'
+        text = _encode(masked).decode()
+        self.out.append(f'{{"at":{now_ms},"do":"{verb}",{mark}"with":{text}}}')
 
     # -- outputs ------------------------------------------------------------------------------------
 
@@ -153,32 +177,39 @@ class Lines:
 
     def _body(self, message: str | bytes, known: Sequence[str] = ()) -> str:
         """A message as the fields of a line, masked."""
-        frame = ""
-        if isinstance(message, bytes):
+        if isinstance(message, str):
+            text = message
+        else:
             try:
                 text = message.decode()
             except UnicodeDecodeError:
-                kept = message if self.audio else message[:BINARY_BYTES]
-                return f'"binary":"{b64encode(kept).decode()}","size_bytes":{len(message)}'
-            frame = '"frame":"binary",'
-        else:
-            text = message
+                return self._undecodable(message)
         hides = bool(known) or may_hide(text, audio=not self.audio)
         json = decoded(text)
         if json is msgspec.UNSET:
             masked = mask_text(text, audio=not self.audio) if hides else text
-            mark = '"masked":true,' if masked != text else ""
-            return f'{frame}{mark}"text":{_encode(masked).decode()}'
+            mark = "" if masked == text else '"masked":true,'
+            return f'{mark}"text":{_encode(masked).decode()}'
         if hides:
             masked_json = mask_json(json, audio=not self.audio, known=known)
             if masked_json is not json:
-                return f'{frame}"masked":true,"json":{_encode(masked_json).decode()}'
-        if "\n" in text or "\r" in text or text[:1].isspace() or text[-1:].isspace():
-            return f'{frame}"text":{_encode(text).decode()}'
-        return f'{frame}"json":{text}'
+                return f'"masked":true,"json":{_encode(masked_json).decode()}'
+        if "\n" in text or text != text.strip():
+            return f'"text":{_encode(text).decode()}'
+        return f'"json":{text}'
+
+    def _undecodable(self, message: bytes) -> str:
+        if _reads_as_text(message):  # Nearly: somebody's encoding is wrong.
+            text = mask_text(message.decode("latin-1"), audio=not self.audio)
+            return f'"masked":true,"encoding":"latin-1","text":{_encode(text).decode()}'
+        kept = message if self.audio else message[:BINARY_BYTES]
+        return f'"binary":{_encode(kept).decode()},"size_bytes":{len(message)}'
 
     def _told(self, action: Action, message: str | bytes | None) -> None:
         """An action for the application. A message passed on is not written twice."""
+        if isinstance(action, StreamOpened) and self._play is not None:
+            for data in self._play(action.stream, bytes(_SURE_BYTES)):
+                self._audio_sent(ToTransport(data, True))
         fields = msgspec.to_builtins(action)
         if isinstance(action, Passed) and action.data is message:
             fields["data"] = "@message"
@@ -190,7 +221,7 @@ class Lines:
 
     def _learn(self, side: Side, message: str, audio: bytes) -> None:
         """Remember the key under which `side` sends audio, as it is written."""
-        if len(audio) < _EXACT_BYTES:
+        if len(audio) < _SURE_BYTES:
             return
         start = message.find(f'"{b64encode(audio).decode()}"')
         name = message.rfind('"', 0, message.rfind('"', 0, start)) if start > 0 else -1
@@ -198,14 +229,27 @@ class Lines:
             self._keys[side] = message[name : start + 1]
 
     def _audio_sent(self, action: ToProvider | ToTransport) -> str:
-        side = _SIDES[type(action)]
-        longest = max(_BASE64.finditer(action.data), key=lambda found: len(found[1]), default=None)
-        if longest is None or len(longest[1]) < base64_chars(_EXACT_BYTES) // 4:
-            return f'{{"to":"{side}",{self._body(action.data)}}}'
-        head, tail = action.data[: longest.start(1)], action.data[longest.end(1) :]
+        """The first message in a new envelope: find the audio in it."""
+        side, data = _SIDES[type(action)], action.data
+        longest = max(_BASE64.finditer(data), key=lambda found: len(found[1]), default=None)
+        if longest is None:
+            body = self._body(data) if data[:1] == b"{" else _silence(data)
+            return f'{{"to":"{side}",{body}}}'
+        head, tail = data[: longest.start(1)], data[longest.end(1) :]
         envelope = _Envelope(f'{{"to":"{side}","masked":true,"json":', head, tail)
         self._sent[type(action)] = envelope
-        return envelope.line(action.data) or f'{{"to":"{side}",{self._body(action.data)}}}'
+        return envelope.line(data) or f'{{"to":"{side}",{self._body(data)}}}'
+
+
+def _reads_as_text(message: bytes) -> bool:
+    """Whether bytes that are no UTF-8 begin like a message and not like sound."""
+    head = message[:BINARY_BYTES]
+    return head.isascii() and head.decode().replace("\n", " ").isprintable()
+
+
+def _silence(data: bytes) -> str:
+    """A binary frame of audio: its length is all that is kept."""
+    return f'"binary":"","size_bytes":{len(data)}'
 
 
 _SIDES: Final[dict[type[Action], Side]] = {ToProvider: "provider", ToTransport: "transport"}
@@ -232,9 +276,7 @@ class _Envelope:
         line = self._lines.get(key)
         if line is None:
             size = (len(data) - len(self._head) - tail) * 3 // 4 - padding
-            line = (
-                f"{self._prefix}{self._head.decode()}@audio:{size}{self._tail.decode()}}}"
-            )
+            line = f"{self._prefix}{self._head.decode()}@audio:{size}{self._tail.decode()}}}"
             if len(self._lines) < 256:
                 self._lines[key] = line
         return line

@@ -38,12 +38,12 @@ _SECRET_MAPS: Final = frozenset({"customparameters", "headers"})
 _HINTS: Final = ("secret", "token", "key", "authoriz", "bearer", "password", "customparam", "headers")  # fmt: skip
 
 _SECRET: Final = "@secret"
-_BASE64: Final = re.compile(r"[A-Za-z0-9+/]{%d,}={0,2}" % LONG_CHARS)
+_BASE64: Final = re.compile(rf"[A-Za-z0-9+/]{{{LONG_CHARS},}}={{0,2}}")
 _AUDIO_MARKER: Final = re.compile(r'"@audio:(\d+)"')
 _CHARS_MARKER: Final = re.compile(r"@chars:(\d+)")
+_KEYS_IN_TEXT: Final = "|".join("[-_]?".join(key) for key in sorted(_SECRET_KEYS))
 _SECRET_IN_TEXT: Final = re.compile(
-    r'(?i)("?(?:%s)"?\s*[:=]\s*)("(?:[^"\\]|\\.)*"?|(?:bearer\s+)?[^\s,}"]+)'
-    % "|".join("[-_]?".join(key) for key in sorted(_SECRET_KEYS))
+    rf'(?i)("?(?:{_KEYS_IN_TEXT})"?\s*[:=]\s*)("(?:[^"\\]|\\.)*"?|(?:bearer\s+)?[^\s,}}"]+)'
 )
 
 
@@ -96,8 +96,8 @@ def _mask_value(key: str, value: Any, audio: bool, known: Sequence[str]) -> Any:
 
 
 def mask_text(text: str, *, audio: bool) -> str:
-    """The same for text that is no JSON, by its looks. Masked audio keeps its number of characters."""
-    text = _SECRET_IN_TEXT.sub(lambda found: found[1] + _SECRET, text)
+    """The same for text that is no JSON, by its looks. What is masked keeps its number of characters."""
+    text = _SECRET_IN_TEXT.sub(lambda found: found[1] + _stars(found[2]), text)
     if audio:
         text = _BASE64.sub(lambda found: f"@chars:{len(found[0])}", text)
     return text
@@ -128,6 +128,14 @@ def decoded(text: str | bytes) -> Any:  # noqa: ANN401
         return msgspec.json.decode(text)
     except (ValueError, RecursionError):
         return msgspec.UNSET
+
+
+def _stars(secret: str) -> str:
+    """As long and as broken: a parser must stumble over the mask where it stumbled over the secret."""
+    quote = '"' if secret[:1] == '"' else ""
+    end = quote if len(secret) > 1 and secret.endswith('"') else ""
+    star = "1" if secret.isdigit() else "*"
+    return quote + star * (len(secret) - len(quote) - len(end)) + end
 
 
 def _is_audio(text: str) -> bool:

@@ -52,17 +52,19 @@ class Playout:
     # -- what arrives -----------------------------------------------------------------------------
 
     def take(self, item: Item, audio: bytes) -> None:
-        """Hold `audio`, a further piece of `item`, until `pump` may send it."""
+        """Hold `audio`, a further piece of `item` (not empty), until `pump` may send it.
+
+        It is cut where marks are due, so that a mark stands at every full interval whatever the size of a delta.
+        """
         if not item.received_bytes:
             self._enqueue(item)
-        size, start = self._mark_bytes, 0
-        position = item.received_bytes
-        while len(audio) - start > size:
-            position += size
-            item.held.append((position, audio[start : start + size]))
+        end, start = item.received_bytes, 0
+        while start < len(audio):
+            size = min(self._mark_bytes - end % self._mark_bytes, len(audio) - start)
+            end += size
+            item.held.append((end, audio[start : start + size]))
             start += size
-        item.received_bytes += len(audio)
-        item.held.append((item.received_bytes, audio[start:] if start else audio))
+        item.received_bytes = end
 
     def _enqueue(self, item: Item) -> None:
         """Put `item` behind its response's last item, or last if anything behind that was sent."""
@@ -107,7 +109,7 @@ class Playout:
                 if before is not None:
                     self._mark(before, out)  # Whatever its end is, this much of it comes first.
                 self._send(item, now_ms, out)
-            elif item.complete:
+            if item.complete:
                 self._mark(item, out)
             before = item
 
@@ -121,7 +123,7 @@ class Playout:
             out += [ToTransport(data, True) for data in adapter.play(stream, audio)]
             clock_ms += (end - item.sent_bytes) // item.bytes_per_ms
             item.sent_bytes = end
-            if end - item.marked_bytes >= self._mark_bytes or item.complete:
+            if end % self._mark_bytes == 0:
                 self._mark(item, out)
         self.clock_end_ms = item.clock_end_ms = clock_ms
 
@@ -150,9 +152,11 @@ class Playout:
                 item.sent_bytes = item.marked_bytes = item.heard_bytes
 
     def settle(self, item: Item) -> None:
-        """Forget the audio of an item of which nothing more will be heard."""
+        """Forget the audio of an item of which nothing more will be heard, and the marks that are out for it."""
         item.held.clear()
         item.at_carrier.clear()
+        if any(mark[1] is item for mark in self.marks):
+            self.marks = deque(mark for mark in self.marks if mark[1] is not item)
         if item in self.queue:
             self.queue.remove(item)
 

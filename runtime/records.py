@@ -12,7 +12,7 @@ NO_FIELDS = RequestFields()
 class Response:
     """One response from our request, or from the server's own decision, to the server's last word.
 
-    `ref` is our name for it and its handle: `<prefix>req_N` for a request, `auto_N` for one the server made by itself.
+    `ref` is our name for it and its handle: `<prefix>req_N` for a request, `auto_N` for the server's own.
     `slot` is False for a response that runs beside the conversation and takes nobody's turn.
     """
 
@@ -72,8 +72,8 @@ class Response:
     def key(self) -> tuple[Any, ...]:
         """All that can change, hashable."""
         return (
-            self.ref, self.state, self.server_id, self.written, self.holds_slot, self.last_word,
-            self.deadline_ms, self.status, self.code, self.verdict, tuple(self.items),
+            self.ref, self.slot, self.state, self.server_id, self.written, self.holds_slot,
+            self.last_word, self.deadline_ms, self.status, self.code, self.verdict, tuple(self.items),
             self.fenced_kinds,
         )  # fmt: skip
 
@@ -185,4 +185,5 @@ class Item:
             self.item_id, self.ref, self.state, self.received_bytes, self.sent_bytes,
             self.marked_bytes, self.heard_bytes, self.complete, self.has_text, self.forget_due,
             self.cut_ms, self.refusals, self.clock_end_ms, self.memory, self.part,
+            self.reason, self.evidence,
         )  # fmt: skip

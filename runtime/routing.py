@@ -47,9 +47,10 @@ class Routing(Lifecycle):
         )
         for response in covered:
             response.server_cancels = by_itself and response.slot
-        self.move_covered(covered, "interrupt")
+        self.move(covered, "interrupt")
         for response in covered:
             response.server_cancels = False
+        self.report = Interrupted()  # The caller's is final.
         return report
 
     # -- routing ------------------------------------------------------------------------------------
@@ -72,6 +73,8 @@ class Routing(Lifecycle):
         item = self.items.get(event.item or "") or self._item(response, event.item)
         if item.settled or item.complete:
             self._fence(response, item.item_id, "audio")
+            return False
+        if not event.audio:
             return False
         if not item.received_bytes:
             item.part = event.part or 0
@@ -127,20 +130,24 @@ class Routing(Lifecycle):
             self.complete(item)
 
     def _finished(self, event: ev.Finished) -> bool:
-        response = self.by_server.get(event.response or self.turn or "")
-        if response is None and event.request is not None:
-            response = self.responses.get(event.request)
-        if response is None:
-            return False
+        known = self.by_server.get(event.response or self.turn or "")
+        asked = self._asked(event.request)
+        if known is not None:
+            self._last_word(known, event, event.response)
+        if asked is not None and asked is not known:
+            # Its created event was lost. If its content was taken for another's, that other has its name.
+            self._last_word(asked, event, event.response if known is None else None)
+        if event.response is None:
+            self.turn = None
+        return known is not None or asked is not None
+
+    def _last_word(self, response: Response, event: ev.Finished, server_id: str | None) -> None:
         response.last_word, response.holds_slot = True, False
         response.status, response.code = event.status, event.code or event.reason
         if response.status == "failed" and response.code is None:
             response.code = "failed"
-        if event.response is None:
-            self.turn = None
         outcome = "stopped" if event.status == "cancelled" else "finished"
-        self._named_move(response, event.response, outcome)
-        return True
+        self._named_move(response, server_id, outcome)
 
     def _speech_started(self, event: ev.SpeechStarted) -> None:
         self.out.append(CallerHeard(True))
@@ -156,17 +163,18 @@ class Routing(Lifecycle):
         self.told_not_to_interrupt = event.interrupts_itself is False
         return False  # The application wants to see the settings too.
 
-    def _truncated(self, event: ev.Truncated) -> None:
-        self._answer("truncate", event.item)
+    def _truncated(self, event: ev.Truncated) -> bool:
+        return self._answer("truncate", event.item)
 
-    def _deleted(self, event: ev.Deleted) -> None:
-        self._answer("delete", event.item)
+    def _deleted(self, event: ev.Deleted) -> bool:
+        return self._answer("delete", event.item)
 
-    def _answer(self, kind: str, item_id: str) -> None:
+    def _answer(self, kind: str, item_id: str) -> bool:
         for op, asked in self.operations.items():
             if asked.kind == kind and asked.item_id == item_id:
                 self.answered(op, "confirmed")
-                return
+                return True
+        return False  # Not ours: the application asked for it.
 
     def _error(self, event: ev.Error) -> None:
         rule = next(
@@ -182,20 +190,21 @@ class Routing(Lifecycle):
             None,
         )
         op = event.op or ""
-        response = self.responses.get(op)
+        response = self._asked(op)
         if response is None and rule == "create_refused" and not op.startswith(self.prefix):
             response = self._oldest_unnamed()
-        if response is not None and response.unborn:
+        if not op and rule in ("truncate_refused", "gone"):
+            op = self._only_asked(rule)
+        settles = response is not None or op in self.operations
+        if response is not None:
             response.code = event.code or rule or "rejected"
             self.move([response], "rejected")
-            return
-        if op not in self.operations and rule in ("truncate_refused", "gone") and not event.op:
-            op = self._only_asked()
-        if op in self.operations:
+        elif op in self.operations:
             kind = self.operations[op].kind
             gone = rule == "gone" or (rule == "benign" and kind == "truncate")
             self.answered(op, "confirmed" if gone else "refused", event.message)
-        elif rule not in ("benign", "gone") and not op.startswith(self.prefix + "cancel_"):
+        harmless = rule in ("benign", "gone") or op.startswith(self.prefix + "cancel_")
+        if rule == "fatal" or not (settles or harmless):
             text = event.message or "the provider reported an error"
             code = event.code or "provider_error"
             self.out.append(Problem("provider", code, text, rule == "fatal"))
@@ -232,22 +241,22 @@ class Routing(Lifecycle):
 
     def _mother(self, request: str | None, by_order: bool) -> Response:
         """Whose response is being born."""
-        if request is not None and request.startswith(self.prefix):
-            asked = self.responses.get(request)
-            if asked is not None:
-                return asked
-            # Ours, and forgotten: its name is evidence enough that nobody waits for it.
-            orphan = Response(request, own=True)
-            orphan.state, orphan.verdict, orphan.written = "cancelled", "interrupted", True
-            self.responses[request] = orphan
-            return orphan
-        waiting = self._oldest_unnamed() if by_order else None
+        ours = request is not None and request.startswith(self.prefix)
+        waiting = self._oldest_unnamed() if by_order and not ours else self._asked(request)
         if waiting is not None:
             return waiting
         self.unsolicited += 1
         response = Response(f"auto_{self.unsolicited}", own=False)
+        if ours or self.hung_up:
+            # Of a request that has had its answer, or to a caller who has gone: nobody waits for it.
+            response.state, response.verdict = "cancelled", "interrupted"
         self.responses[response.ref] = response
         return response
+
+    def _asked(self, request: str | None) -> Response | None:
+        """Our request of that name, if it was written and the server has not named its response."""
+        response = self.responses.get(request or "")
+        return response if response is not None and response.written and response.unborn else None
 
     def _oldest_unnamed(self) -> Response | None:
         unnamed = (r for r in self.responses.values() if r.own and r.written and r.unborn)
@@ -258,8 +267,14 @@ class Routing(Lifecycle):
         self.turn = f"turn_{self.turns_made}"
         return self.turn
 
-    def _only_asked(self) -> str:
-        return next(iter(self.operations)) if len(self.operations) == 1 else ""
+    def _only_asked(self, rule: str) -> str:
+        """The operation an error that names nobody can only mean, if there is just one."""
+        could_mean = [
+            op
+            for op, asked in self.operations.items()
+            if rule == "gone" or asked.kind == "truncate"
+        ]
+        return could_mean[0] if len(could_mean) == 1 else ""
 
     def _named_move(self, response: Response, server_id: str | None, event: str) -> None:
         self.naming = server_id
@@ -301,7 +316,9 @@ class Routing(Lifecycle):
             self.out.append(Fenced(response.server_id or response.ref, kind))
 
     def _fence_id(self, server_id: str) -> None:
-        self.out.append(Fenced(server_id, "late"))
+        if not self.retired[server_id]:
+            self.retired[server_id] = True
+            self.out.append(Fenced(server_id, "late"))
 
 
 _ROUTES: dict[type[ev.Event], Callable[[Any, Any], bool | None]] = {

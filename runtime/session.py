@@ -212,12 +212,17 @@ class Session(Routing):
     def provider_received(self, message: str | bytes, now_ms: int) -> list[Action]:
         """React to a message of the provider. Never raises: what breaks the protocol becomes a `Problem`."""
         self.now_ms = now_ms
+        if not self.connected:
+            return []
         events = self.provider.decode(message)
-        if len(events) == 1 and type(events[0]) is ev.Audio and self.route_audio(events[0]):
-            out, self.out = self.out, []
-            return out
-        for event in events:
-            self.route(event, message)
+        only = events[0] if len(events) == 1 else None
+        if type(only) is ev.Audio:
+            if self.route_audio(only):
+                out, self.out = self.out, []
+                return out
+        else:
+            for event in events:
+                self.route(event, message)
         return self.finish_step()
 
     def provider_lost(self, now_ms: int, reason: str) -> list[Action]:
@@ -234,7 +239,7 @@ class Session(Routing):
         for response in living:
             if response.verdict is None and response.state != "done":
                 response.code = "connection_lost"
-        self.move_covered([r for r in living if r.state != "done"], "lost")
+        self.move(living, "lost")
         return self.finish_step()
 
     def transport_received(self, message: str | bytes, now_ms: int) -> list[Action]:
@@ -279,7 +284,6 @@ class Session(Routing):
         if not self.hung_up:
             self.hung_up = True
             self.playout.open = False
-            self.playout.marks.clear()
             self.cover(None, "hangup")
 
     # -- copies -------------------------------------------------------------------------------------
@@ -295,7 +299,8 @@ class Session(Routing):
         new.items = {item_id: item.copy() for item_id, item in self.items.items()}
         new.playout = self.playout.copy(new.items)
         new.operations = self.operations.copy()
-        new.gate, new.out = self.gate.copy(), []
+        new.retired = self.retired.copy()
+        new.gate, new.out, new._resolving = self.gate.copy(), [], []
         return new
 
     def key(self) -> tuple[Any, ...]:
@@ -306,11 +311,12 @@ class Session(Routing):
             self.playout.key(),
             tuple((op, asked.item_id, asked.deadline_ms) for op, asked in self.operations.items()),
             tuple(self.gate),
-            self.retired,
+            tuple(self.retired.items()),
             self.connected,
             self.hung_up,
             self.told_not_to_interrupt,
             self.turn,
+            self.turns_made,
             self.requests_made,
             self.operations_made,
             self.unsolicited,

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from types import TracebackType
-from typing import Any, Literal, NamedTuple, NoReturn, Self
+from typing import Any, Literal, NamedTuple, NoReturn, Self, TypeVar
 
 import pytest
 from openai.types.realtime import RealtimeClientEvent
@@ -25,13 +25,16 @@ from pydantic import TypeAdapter
 from bargein import adapters
 from bargein.runtime import actions as do
 from bargein.runtime.lifecycle import Interrupted
+from bargein.runtime.routing import Cause
 from bargein.runtime.session import Session, Settings
+from bargein.simulator.ear import Ear
 from bargein.simulator.openai import OpenAIServer, Remembered, Rules
 from bargein.simulator.twilio import TwilioCarrier
 from bargein.simulator.voice import caller_speech
 
 from . import scene_judge as judge
 
+_T = TypeVar("_T")
 Direction = Literal["to_server", "from_server", "to_carrier", "from_carrier"]
 DIRECTIONS: tuple[Direction, ...] = ("to_server", "to_carrier", "from_server", "from_carrier")
 
@@ -78,7 +81,7 @@ class Scene:
         self,
         engine: str,
         *,
-        turn_detection: Mapping[str, Any] | None | Literal["default"] = "default",
+        turn_detection: Mapping[str, Any] | Literal["default"] | None = "default",
         rules: Rules | None = None,
         settings: Settings | None = None,
         marks_echoed: bool = True,
@@ -115,7 +118,7 @@ class Scene:
 
     # -- the script: the application -----------------------------------------------------------------
 
-    def requests(self, *, beside: bool = False, **fields: Any) -> str:
+    def requests(self, *, beside: bool = False, **fields: Any) -> str:  # noqa: ANN401
         """The application asks for a response; its handle."""
         self._next(f"app      requests{' beside' * beside}")
         ref = self._does(lambda session: session.request(self.now_ms, beside=beside, **fields))
@@ -123,10 +126,10 @@ class Scene:
         self._flow()
         return ref
 
-    def interrupts(self, scope: str | None = None) -> Interrupted:
+    def interrupts(self, scope: str | None = None, cause: Cause = "api") -> Interrupted:
         """The application wants silence."""
         self._next(f"app      interrupts {scope or 'all'}")
-        report = self._does(lambda session: session.interrupt(self.now_ms, scope))
+        report = self._does(lambda session: session.interrupt(self.now_ms, scope, cause=cause))
         self._flow()
         return report
 
@@ -206,7 +209,7 @@ class Scene:
     def _answers(
         self, ref: str | None, response: str, items_ms: Sequence[int], finished: bool
     ) -> Reply:
-        items = []
+        items: list[str] = []
         for ms in items_ms:
             if items:
                 self.ends(items[-1])
@@ -310,9 +313,18 @@ class Scene:
     @contextmanager
     def held(self, *directions: Direction) -> Iterator[None]:
         """Messages of these directions are under way until the end of the block (or `delivers`)."""
-        self._held |= set(directions)
+        self.holds(*directions)
         yield
-        self._held -= set(directions)
+        self.releases(*directions)
+
+    def holds(self, *directions: Direction) -> None:
+        """From here on messages of these directions are under way; `releases` lets them arrive."""
+        self._held |= set(directions)
+        self.transcript.append(f"         held from here on: {', '.join(directions)}")
+
+    def releases(self, *directions: Direction) -> None:
+        """What was held in these directions (none named: in all) arrives."""
+        self._held -= set(directions or DIRECTIONS)
         self.transcript.append("         what was held arrives")
         self._flow()
 
@@ -323,6 +335,11 @@ class Scene:
             self._check(bool(self.wires[direction]), f"nothing is under way {direction}")
             self._deliver(direction)
         self._flow()
+
+    def drops(self, direction: Direction) -> None:
+        """What is under way in a direction that is held never arrives."""
+        self._next(f"net      drops {len(self.wires[direction])} {direction}")
+        self.wires[direction].clear()
 
     # -- what must have been done ----------------------------------------------------------------------
 
@@ -343,6 +360,11 @@ class Scene:
     def is_open(self, ref: str) -> None:
         """The handle is not resolved yet."""
         self._check(ref not in self.resolved, f"{ref} is resolved: {self.resolved.get(ref)}")
+
+    def states(self, subject: str) -> list[str]:
+        """The states a response (by its handle) or an item was told to have gone through."""
+        changes = self.told(do.StateChanged)
+        return [c.state for c in changes if subject == (c.item or c.ref)]
 
     def outcome(self, item: str) -> do.ItemOutcome:
         """What the session says became of an item."""
@@ -373,7 +395,7 @@ class Scene:
         return [action for action in self.others if type(action) is kind]
 
     @property
-    def ear(self) -> Any:  # noqa: ANN401
+    def ear(self) -> Ear:
         """The caller's."""
         return self.carrier.ear
 
@@ -454,13 +476,13 @@ class Scene:
         elif direction == "from_server":
             self._log("<", message)
             self._does(lambda s: (None, s.provider_received(message, self.now_ms)))
-            if '"response.done"' in message:
+            if message.startswith('{"type":"response.done"'):
                 self.done_seen.add(json.loads(message)["response"]["id"])
         else:
             self._log("<", message)
             self._does(lambda s: (None, s.transport_received(message, self.now_ms)))
 
-    def _does(self, act: Callable[[Session], tuple[Any, list[do.Action]]]) -> Any:  # noqa: ANN401
+    def _does(self, act: Callable[[Session], tuple[_T, list[do.Action]]]) -> _T:
         """One input, taken by the session and by a copy of it: both must do the same."""
         twin = self.session.copy()
         result, actions = act(self.session)
@@ -490,6 +512,7 @@ class Scene:
             case do.ItemSettled(outcome=outcome) | do.MemorySettled(outcome=outcome):
                 self.outcomes[outcome.item] = outcome
                 self.transcript.append(f"            {outcome}")
+                self.others.append(action)
             case do.StateChanged():
                 what = action.item or f"{action.ref} ({action.response})"
                 self.transcript.append(f"            {what}: {action.event} → {action.state}")
@@ -515,8 +538,27 @@ class Scene:
             )
 
     def _log(self, way: str, message: str) -> None:
-        short = message if len(message) < 300 else message[:140] + " … " + message[-60:]
-        self.transcript.append(f"         {way} {short}")
+        line = f"         {way} {_short(message)}"
+        last = self.transcript[-1] if self.transcript else ""
+        if last.split(" ×")[0] == line:  # Deltas and marks come in swarms.
+            times = int(last.split(" ×")[1]) if " ×" in last else 1
+            line = f"{line} ×{times + 1}"
+            self.transcript.pop()
+        self.transcript.append(line)
+
+
+def _short(message: str) -> str:
+    """A message as the transcript shows it: its kind and whom it is about."""
+    try:
+        fields = json.loads(message)
+        kind = str(fields.get("type") or fields["event"])
+    except (ValueError, AttributeError, KeyError, RecursionError):
+        return repr(message[:80])
+    if kind in ("media", "mark") or kind.endswith(".delta"):
+        return f"{kind} {fields.get('item_id', '')}".rstrip()
+    names = ("response_id", "item_id", "audio_end_ms", "event_id", "error", "response", "item")
+    about = [json.dumps(fields[name])[:160] for name in names if fields.get(name) is not None]
+    return " ".join((kind, *about))
 
 
 _CONTROL = {

@@ -12,6 +12,7 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 
 from bargein.statemachines import schema
 from bargein.statemachines.checks import PRESCRIBED, check, check_paths
@@ -386,11 +387,10 @@ def _structs(kind: msgspec.inspect.Type) -> Iterator[type[msgspec.Struct]]:
                 yield from _structs(member)
 
 
-def _validator(kind: str) -> Any:  # noqa: ANN401 - jsonschema ships no types
-    jsonschema = pytest.importorskip("jsonschema")
+def _validator(kind: str) -> Draft202012Validator:
     text = json.loads(schema.render()[f"{kind}.schema.json"])
-    jsonschema.Draft202012Validator.check_schema(text)
-    return jsonschema.Draft202012Validator(text)
+    Draft202012Validator.check_schema(text)
+    return Draft202012Validator(text)
 
 
 @pytest.mark.parametrize("key", PLAIN, ids=lambda key: key[1])

@@ -30,7 +30,8 @@ app = typer.Typer(
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Check = Annotated[
-    bool, typer.Option("--check", help="Write nothing: show what is stale and exit 1 if anything is.")
+    bool,
+    typer.Option("--check", help="Write nothing: show what is stale and exit 1 if anything is."),
 ]
 TABLES, RUN = "Tables", "Calls"
 
@@ -157,9 +158,7 @@ def diagram(
                 draw.write(folder, names or None)
         except (GenerateError, UnknownName) as error:
             raise fail(str(error)) from None
-    _report_changes(
-        [(c.path, c.diff) for c in changes], "bargein diagram", check, json, "drawings"
-    )
+    _report_changes([(c.path, c.diff) for c in changes], "bargein diagram", check, json, "drawings")
 
 
 def _report_changes(
@@ -208,9 +207,9 @@ def explain(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line. Ctrl-C ends with status 130 and no trace."""
-    from bargein.calls import register
+    from bargein import calls  # here, because it needs what is above
 
-    register(app)
+    calls.add_to(app)
     try:
         app(arguments)
     except KeyboardInterrupt:
@@ -218,5 +217,3 @@ def main(arguments: list[str] | None = None) -> None:
     except BrokenPipeError:  # `bargein ... | head`
         sys.stderr.close()
         sys.exit(OK)
-
-

@@ -1,0 +1,1 @@
+"""What bargein costs, as ratios measured in one run. Start with `python benchmarks/run.py --help`."""
