@@ -238,7 +238,7 @@ class Bridge:
         log.info("[%s] begins: %s", call, peer, extra={"call": call, "code": "begins"})
         try:
             await driver.configure(self._session)
-            await driver.run(carrier, self._connect, self._begin)
+            await driver.run(carrier, self._connect, self._attend)
         except Exception:
             log.exception("[%s] crashed", call, extra={"call": call, "code": "crashed"})
         finally:
@@ -247,12 +247,17 @@ class Bridge:
                 self._quiet.set()
                 self._quiet = anyio.Event()
 
-    async def _begin(self, driver: Driver) -> None:
-        await driver.ready()
-        if self._greet is not None:
-            await driver.request(
-                instructions=f"Say exactly this to the caller, and nothing else: {self._greet}"
-            )
+    async def _attend(self, driver: Driver) -> None:
+        """What the bridge itself does during a call: see that the provider is alive, and greet."""
+        provider = await driver.connected()
+        async with anyio.create_task_group() as tasks:
+            if isinstance(provider, WebSocketStream):
+                tasks.start_soon(provider.keep_alive, _PROVIDER_PING_S)
+            await driver.ready()
+            if self._greet is not None:
+                await driver.request(
+                    instructions=f"Say exactly this to the caller, and nothing else: {self._greet}"
+                )
 
     def _journal(self, call: str) -> Journal | None:
         if self._journals is None:
@@ -271,7 +276,7 @@ class Bridge:
                 websocket = await self._http.ws_connect(
                     self._url,
                     headers=self._headers,
-                    heartbeat=_PROVIDER_PING_S,
+                    autoping=False,
                     max_msg_size=PROVIDER_MESSAGE_BYTES,
                     timeout=aiohttp.ClientWSTimeout(ws_close=self._limits.goodbye_s),
                 )

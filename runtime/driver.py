@@ -134,6 +134,11 @@ class Driver:
         """How many messages have arrived from each side."""
         return self._steps.received
 
+    async def connected(self) -> MessageStream:
+        """Wait until the provider is connected; its stream."""
+        await self._connected.wait()
+        return self._streams["provider"]
+
     async def ready(self) -> None:
         """Wait until the provider is connected and the carrier has opened its stream."""
         await self._connected.wait()
@@ -223,7 +228,8 @@ class Driver:
         try:
             await work(*args)
         except Exception as bug:
-            self._crashed(bug)
+            if self.ended is None or not _is_usage(bug):  # Being told that it is over is no bug.
+                self._crashed(bug)
 
     async def _serve(self, side: Side, source: Source, tasks: TaskGroup) -> None:
         """Open one side, listen to it to its end, and tell the session."""
@@ -310,16 +316,18 @@ class Driver:
 
     async def _push(self) -> None:
         """Write what can be written at once, the carrier's first: silence is what is waited for."""
-        side: Side
-        for side in ("transport", "provider"):
-            box = self._box(side)
-            if box.queue:
-                await box.push()
-                if box.overflowed:
-                    waiting = f"it takes too little: {box.waiting_bytes} bytes wait"
-                    box.give_up()
-                    self._lost(side, "overflow", waiting)
-                    await self._push()
+        box = self._steps.to_transport
+        if box.queue and await box.push():
+            self._overflow("transport", box)
+        box = self._steps.to_provider
+        if box.queue and await box.push():
+            self._overflow("provider", box)
+            await self._push()
+
+    def _overflow(self, side: Side, box: Outbox) -> None:
+        waiting = f"it takes too little: {box.waiting_bytes} bytes wait"
+        box.give_up()
+        self._lost(side, "overflow", waiting)
 
     def _box(self, side: Side) -> Outbox:
         return self._steps.to_provider if side == "provider" else self._steps.to_transport
@@ -369,6 +377,12 @@ class Driver:
             await box.finish()
         with anyio.move_on_after(self.limits.goodbye_s):
             await stream.aclose(failed)
+
+
+def _is_usage(bug: BaseException) -> bool:
+    if isinstance(bug, BaseExceptionGroup):
+        return all(map(_is_usage, bug.exceptions))
+    return isinstance(bug, UsageError)
 
 
 def _must_be_json(value: object) -> None:

@@ -24,7 +24,7 @@ from .session import Settings
 VERSION: Final = 1
 """Of the journal's format. A reader refuses any other."""
 
-_FLUSH_LINES: Final = 500
+_FLUSH_LINES: Final = 128
 
 log = logging.getLogger("bargein")
 

@@ -84,7 +84,7 @@ class Steps:
         Whatever the session raises is a bug: it is kept in `crash` and in the journal, and raised.
         """
         receive, tap = self._receive[side]
-        now_ms = self.now_ms
+        now_ms = (time.monotonic_ns() - self._epoch_ns) // 1_000_000
         self.received[side] += 1
         try:
             actions = receive(message, now_ms)

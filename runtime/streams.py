@@ -5,7 +5,9 @@ A text frame is `str` when it arrives, a binary frame is `bytes`; what leaves is
 
 import asyncio
 from collections import deque
-from typing import Final, Protocol
+from collections.abc import Coroutine
+from contextlib import suppress
+from typing import Any, Final, Protocol
 
 import anyio
 from aiohttp import ClientWebSocketResponse, WebSocketError, WSCloseCode, WSMessage, WSMsgType, web
@@ -14,6 +16,9 @@ __all__ = ["MessageStream", "Outbox", "WebSocketStream"]
 
 AT_ONCE_BYTES: Final = 32 * 1024
 """While less than this waits in a socket's buffer, writing to it cannot block: half of asyncio's high-water mark."""
+
+_GONE: Final = (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError)
+"""Whoever receives from the stream is about to see its end, and to report it."""
 
 
 class MessageStream(Protocol):
@@ -48,16 +53,42 @@ class WebSocketStream:
         self._websocket = websocket
         self._transport = _transport(websocket)
         self.why = "closed by us"
+        self._pongs = 0
+        self._silent: str | None = None
 
     async def receive(self) -> str | bytes | None:
         """See `MessageStream.receive`."""
         message = await self._websocket.receive()
         kind = message.type
+        while kind is WSMsgType.PONG or kind is WSMsgType.PING:  # Where aiohttp leaves them to us.
+            self._pongs += kind is WSMsgType.PONG
+            if kind is WSMsgType.PING:
+                await self._pong(message.data)
+            message = await self._websocket.receive()
+            kind = message.type
         if kind is WSMsgType.TEXT or kind is WSMsgType.BINARY:
             data: str | bytes = message.data
             return data
         self.why = self._reason(message)
         return None
+
+    async def keep_alive(self, every_s: float) -> None:
+        """Ping the peer for ever; drop the connection if it owes a pong for so long. Needs `autoping=False`.
+
+        aiohttp's own heartbeat restarts a timer for every piece of data: two microseconds each.
+        """
+        while True:
+            pongs = self._pongs
+            with suppress(ConnectionError):  # `receive` is about to tell.
+                await self._websocket.ping()
+            await anyio.sleep(every_s)
+            if pongs == self._pongs and self._transport is not None:
+                self._silent = f"no answer to a ping for {every_s:g} s"
+                self._transport.abort()
+
+    async def _pong(self, data: bytes) -> None:
+        with suppress(ConnectionError):
+            await self._websocket.pong(data)
 
     def _reason(self, last: WSMessage) -> str:
         error = last.data if last.type is WSMsgType.ERROR else self._websocket.exception()
@@ -65,7 +96,7 @@ class WebSocketStream:
             return f"it broke the protocol: {error}"
         code = self._websocket.close_code
         reason = "closed without a goodbye" if code in (None, 1006) else f"closed with code {code}"
-        detail = error or (last.type is WSMsgType.CLOSE and last.extra)
+        detail = self._silent or error or (last.type is WSMsgType.CLOSE and last.extra)
         return f"{reason}: {detail}" if detail else reason
 
     def takes(self, size_bytes: int) -> bool:
@@ -75,9 +106,9 @@ class WebSocketStream:
             transport is not None and transport.get_write_buffer_size() + size_bytes < AT_ONCE_BYTES
         )
 
-    async def send(self, data: bytes) -> None:
+    def send(self, data: bytes) -> Coroutine[Any, Any, None]:
         """See `MessageStream.send`."""
-        await self._websocket.send_frame(data, WSMsgType.TEXT)
+        return self._websocket.send_frame(data, WSMsgType.TEXT)
 
     async def aclose(self, failed: bool = False) -> None:
         """See `MessageStream.aclose`."""
@@ -94,7 +125,7 @@ class Outbox:
     """Messages on their way to one side, in order.
 
     What the stream takes at once is written by whoever has something to say; the rest waits for `run`, so that a
-    slow peer holds up nobody. Nothing is dropped silently: more than `limit_bytes` waiting sets `overflowed`.
+    slow peer holds up nobody. Nothing is dropped silently: `push` tells when more than `limit_bytes` wait.
     """
 
     __slots__ = ("_more", "_stream", "_writing", "gone", "limit_bytes", "queue", "waiting_bytes")
@@ -108,30 +139,30 @@ class Outbox:
         self._writing = False
         self._more = anyio.Event()
 
-    @property
-    def overflowed(self) -> bool:
-        """More waits than may wait."""
-        return self.waiting_bytes > self.limit_bytes
-
     def put(self, data: bytes) -> None:
         """Queue a message; before the stream is open too. Follow with `push`."""
         if not self.gone:
             self.queue.append(data)
             self.waiting_bytes += len(data)
 
-    async def push(self) -> None:
-        """Write what can be written without waiting; leave the rest to `run`."""
+    async def push(self) -> bool:
+        """Write what can be written without waiting and leave the rest to `run`. True if too much is left."""
         stream, queue = self._stream, self.queue
-        if stream is None or self._writing:
-            return
-        self._writing = True
-        try:
-            while queue and stream.takes(len(queue[0])):
-                await self._send(stream)
-        finally:
-            self._writing = False
-        if queue:
+        if stream is not None and not self._writing:
+            self._writing = True
+            try:
+                while queue and stream.takes(len(queue[0])):
+                    data = queue.popleft()
+                    self.waiting_bytes -= len(data)
+                    await stream.send(data)
+            except _GONE:
+                self.give_up()
+            finally:
+                self._writing = False
+            if not queue:
+                return False
             self._more.set()
+        return self.waiting_bytes > self.limit_bytes
 
     async def run(self, stream: MessageStream) -> None:
         """Write to `stream` whatever has to wait for it, until cancelled."""
@@ -150,18 +181,13 @@ class Outbox:
         self._writing = True
         try:
             while self.queue:
-                await self._send(stream)
+                data = self.queue.popleft()
+                self.waiting_bytes -= len(data)
+                await stream.send(data)
+        except _GONE:
+            self.give_up()
         finally:
             self._writing = False
-
-    async def _send(self, stream: MessageStream) -> None:
-        data = self.queue.popleft()
-        self.waiting_bytes -= len(data)
-        try:
-            await stream.send(data)
-        except (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError):
-            # Whoever receives from the stream is about to see its end, and to report it.
-            self.give_up()
 
     def give_up(self) -> None:
         """Nothing more can be said to this side."""

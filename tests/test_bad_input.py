@@ -502,3 +502,28 @@ async def test_frames_that_are_no_websocket_frames(
         assert (await world.ended())[0]["ended"]["code"] == "carrier_lost"
         await works(world)
     assert codes(log) == ["transport.connection_lost", "ended.carrier_lost"]
+
+
+async def test_a_provider_that_answers_no_ping_is_given_up(
+    tmp_path: Path, log: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection may be dead without anybody having closed it."""
+    monkeypatch.setattr("bargein.runtime.bridge._PROVIDER_PING_S", 0.1)
+
+    async def speaks(websocket: web.WebSocketResponse) -> None:
+        raw: Any = websocket._req
+        raw.transport.pause_reading()
+        await anyio.sleep(0.4)
+        raw.transport.resume_reading()
+
+    async with against(tmp_path, speaks) as world:
+        async with call(world.url) as caller:
+            await caller.closed.wait()
+        assert caller.close_code == 1011
+        ended = (await world.ended())[0]["ended"]
+        assert ended["code"] == "provider_lost"
+        assert "no answer to a ping for 0.1 s" in ended["reason"]
+        async with call(world.url) as caller:  # Who answers is left alone.
+            await caller.listens(350)
+            assert not caller.closed.is_set()
+    assert codes(log) == ["provider.connection_lost", "ended.provider_lost"]

@@ -152,6 +152,18 @@ def test_a_truncate_error_that_names_nobody_is_the_only_truncate_s(engine: str) 
         )
 
 
+def test_a_truncate_error_that_names_nobody_is_not_a_delete_s(engine: str) -> None:
+    rules = Rules(truncate_margin_ms=150, null_event_id_for=frozenset({"invalid_value"}))
+    with Scene(engine, rules=rules) as call:
+        call.forgives.memory_ms = 200
+        reply = call.replies(700, 300)
+        call.hears_ms(600)
+        call.interrupts()
+        one, two = reply.items
+        call.does("clear", f"truncate {one} 600", f"delete {two}", f"truncate {one} 500")
+        assert call.outcome(one).memory == call.outcome(two).memory == "exact"
+
+
 def test_r64_an_error_that_concerns_nobody_settles_nobody(engine: str) -> None:
     with Scene(engine) as call:
         reply = call.replies(500, finished=False)

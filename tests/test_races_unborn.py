@@ -187,6 +187,27 @@ def test_the_first_sign_of_life_may_be_the_speech_itself(engine: str, cause: str
             assert call.sent("media") == []
 
 
+def test_two_responses_whose_birth_was_lost_are_told_apart_by_their_names(engine: str) -> None:
+    """The first content binds the server's id; the next id is the next request's."""
+    with Scene(engine) as call:
+        refs = []
+        for _ in range(2):
+            refs.append(call.requests(beside=True))
+            call.does(f"create {refs[-1]}")
+        items = []
+        for ref in refs:
+            response = call.creates(ref, created_event=False)
+            with call.held("from_server"):
+                items.append(call.announces(response))
+                call.drops("from_server")
+            call.speaks(items[-1], 200)
+        for item in reversed(items):
+            call.finishes(call.memory(item).response or "")
+        call.hears_ms(400)
+        for ref, item in zip(refs, items, strict=True):
+            assert [each.item for each in call.resolves(ref, "completed").items] == [item]
+
+
 @pytest.mark.parametrize("cause", ["interrupt", "timeout"])
 def test_a_ghost_announced_twice_is_cancelled_once(engine: str, cause: str) -> None:
     with Scene(engine, settings=Settings(created_ms=1_000)) as call:
