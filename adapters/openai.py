@@ -140,10 +140,14 @@ RESPONSE = Machine(
             "rejected": (Row(do=("retire",)),),
             # It is interrupted already; once is enough.
             "interrupt": (Row(),),
-            # The server owes a last word and does not give it. Others may speak; this one stays
-            # fenced.
-            # see https://github.com/livekit/agents/issues/5642
-            "deadline": (Row(do=("free",)),),
+            "deadline": (
+                # The server was to cancel it by itself and has not; now we do, by name.
+                Row(guard="untouched", do=("cancel", "free")),
+                # The server owes a last word and does not give it. Others may speak; this one stays
+                # fenced.
+                # see https://github.com/livekit/agents/issues/5642
+                Row(do=("free",)),
+            ),
             "lost": (Row(do=("retire",)),),
         },
         # The caller has had a timeout error. The server may still answer; nobody may hear it.
@@ -734,14 +738,19 @@ def decode(message: str | bytes) -> tuple[events.Event, ...]:
     return _READ[type(received)](received)
 
 
-def _unread(message: str | bytes, reason: str) -> events.Event:
+def kind(message: str | bytes) -> str | None:
+    """What openai calls a message of this kind; None if nobody can tell."""
     try:
-        kind = _tagged.decode(message).kind
+        return _tagged.decode(message).kind
     except (ValueError, RecursionError):
-        return events.Malformed(reason=reason)
-    if kind in _KINDS:
-        return events.Malformed(reason=reason, kind=kind)
-    return events.Unknown(kind=kind)
+        return None
+
+
+def _unread(message: str | bytes, reason: str) -> events.Event:
+    named = kind(message)
+    if named is None or named in _KINDS:
+        return events.Malformed(reason=reason, kind=named)
+    return events.Unknown(kind=named)
 
 
 # -- What we say to it -----------------------------------------------------------------------------
@@ -872,7 +881,7 @@ def forget(op: str, item: ItemFacts) -> Wire:
 
     see https://github.com/livekit/agents/pull/6158
     """
-    if item.has_text:
+    if item.text_only:
         return ()
     return (_encode(SendDelete(event_id=op, item_id=item.item_id)),)
 
@@ -913,10 +922,32 @@ _TIMEOUTS_MS: dict[str, int] = {
 }
 
 _AUDIO: dict[str, AudioFormat] = {
-    # G.711 mu-law, 8 kHz, asked for as audio/pcmu
-    "mulaw": AudioFormat("mulaw", 8000, 8),
-    # 16 bit PCM little-endian, mono, 24 kHz, asked for as audio/pcm
-    "pcm16": AudioFormat("pcm16", 24000, 48),
+    # G.711 mu-law, 8 kHz, mono: what telephones speak, so nothing is resampled.
+    "mulaw": AudioFormat(
+        "mulaw",
+        8000,
+        8,
+        {
+            "type": "realtime",
+            "audio": {
+                "input": {"format": {"type": "audio/pcmu"}},
+                "output": {"format": {"type": "audio/pcmu"}},
+            },
+        },
+    ),
+    # 16 bit PCM, little-endian, mono, 24 kHz: the only rate there is.
+    "pcm16": AudioFormat(
+        "pcm16",
+        24000,
+        48,
+        {
+            "type": "realtime",
+            "audio": {
+                "input": {"format": {"type": "audio/pcm", "rate": 24000}},
+                "output": {"format": {"type": "audio/pcm", "rate": 24000}},
+            },
+        },
+    ),
 }
 
 _ERRORS: dict[str, ErrorRule] = {
@@ -943,7 +974,7 @@ _ERRORS: dict[str, ErrorRule] = {
 ADAPTER = ProviderAdapter(
     name="openai",
     abi=1,
-    digest="6976340729e1a878",
+    digest="361e60c0dfd2e2fb",
     response=RESPONSE,
     playback=PLAYBACK,
     can=_CAN,
@@ -951,6 +982,7 @@ ADAPTER = ProviderAdapter(
     audio=_AUDIO,
     errors=_ERRORS,
     decode=decode,
+    kind=kind,
     configure=configure,
     listen=listen,
     request=request,

@@ -149,14 +149,19 @@ def decode(message: str | bytes) -> tuple[events.Event, ...]:
     return _READ[type(received)](received)
 
 
-def _unread(message: str | bytes, reason: str) -> events.Event:
+def kind(message: str | bytes) -> str | None:
+    """What twilio calls a message of this kind; None if nobody can tell."""
     try:
-        kind = _tagged.decode(message).kind
+        return _tagged.decode(message).kind
     except (ValueError, RecursionError):
-        return events.Malformed(reason=reason)
-    if kind in _KINDS:
-        return events.Malformed(reason=reason, kind=kind)
-    return events.Unknown(kind=kind)
+        return None
+
+
+def _unread(message: str | bytes, reason: str) -> events.Event:
+    named = kind(message)
+    if named is None or named in _KINDS:
+        return events.Malformed(reason=reason, kind=named)
+    return events.Unknown(kind=named)
 
 
 # -- What we say to it -----------------------------------------------------------------------------
@@ -253,11 +258,12 @@ _AUDIO: dict[str, AudioFormat] = {
 ADAPTER = TransportAdapter(
     name="twilio",
     abi=1,
-    digest="5fea8a21425bb204",
+    digest="d0c36a0db9294d64",
     can=_CAN,
     timeouts_ms=_TIMEOUTS_MS,
     audio=_AUDIO,
     decode=decode,
+    kind=kind,
     play=play,
     mark=mark,
     clear=clear,

@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from bargein.statemachines.model import (
+    AudioFormat,
     Capability,
     ErrorMeaning,
     Limit,
@@ -73,9 +74,7 @@ def plan_peer(
             for name, limit in peer.timeouts.items()
         ),
         audio=tuple(
-            Noted(
-                name, f"AudioFormat({name!r}, {form.rate_hz}, {form.bytes_per_ms})", form.is_, None
-            )
+            Noted(name, _audio_format(name, form), form.is_, None)
             for name, form in peer.audio.items()
         ),
         errors=tuple(
@@ -85,6 +84,11 @@ def plan_peer(
         after_finished=after_finished(peer),
         imports=_imports(provider, receive),
     )
+
+
+def _audio_format(name: str, form: AudioFormat) -> str:
+    asks = f", {form.asks!r}" if form.asks else ""
+    return f"AudioFormat({name!r}, {form.rate_hz}, {form.bytes_per_ms}{asks})"
 
 
 def plan_machine(machine: Machine) -> MachinePlan:

@@ -4,7 +4,7 @@ A hook returns the wire messages to be written, in order: an empty tuple means t
 held it back, or the provider has no verb for it). Wire messages are bytes: JSON text in UTF-8, or a binary frame.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from msgspec import Struct
@@ -58,17 +58,21 @@ class ItemFacts(Protocol):
         ...
 
     @property
-    def has_text(self) -> bool:
-        """Text of the item was handed to the application."""
+    def text_only(self) -> bool:
+        """Text of the item was handed to the application, and it has no audio."""
         ...
 
 
 class AudioFormat(Struct, frozen=True):
-    """An encoding a peer speaks: `bytes_per_ms` turns bytes into milliseconds."""
+    """An encoding a peer speaks: `bytes_per_ms` turns bytes into milliseconds.
+
+    `asks` are the session settings by which a provider is asked for it, in the provider's own shape.
+    """
 
     name: str
     rate_hz: int
     bytes_per_ms: int
+    asks: Mapping[str, Any] = {}
 
 
 class RequestFields(Struct, frozen=True):
@@ -101,6 +105,7 @@ class ProviderAdapter(Struct, frozen=True):
     audio: dict[str, AudioFormat]
     errors: dict[str, ErrorRule]
     decode: Callable[[str | bytes], tuple[Event, ...]]
+    kind: Callable[[str | bytes], str | None]
     configure: Callable[[Any], Wire]
     listen: Callable[[bytes], Wire]
     request: Callable[[str, RequestFields], Wire]
@@ -120,6 +125,7 @@ class TransportAdapter(Struct, frozen=True):
     timeouts_ms: dict[str, int]
     audio: dict[str, AudioFormat]
     decode: Callable[[str | bytes], tuple[Event, ...]]
+    kind: Callable[[str | bytes], str | None]
     play: Callable[[str | None, bytes], Wire]
     mark: Callable[[str | None, str], Wire]
     clear: Callable[[str | None], Wire]

@@ -26,6 +26,7 @@ from aiohttp import web
 from .actions import Action
 from .adapter import ProviderAdapter, TransportAdapter
 from .calls import Calls
+from .control import is_loopback
 from .driver import Driver, Limits
 from .errors import ProviderError, UsageError
 from .journal import Journal, JournalError, check_folder, journal_path
@@ -50,12 +51,6 @@ _KEEP_ALIVE: Final = {
 """A carrier that vanished is noticed by the kernel: pings would cost a timer for each of 50 frames a second."""
 
 _HOST: Final = re.compile(r"[A-Za-z0-9._-]+(:\d+)?|\[[0-9A-Fa-f:.]+\](:\d+)?")
-
-_FORMATS: Final[dict[str, dict[str, Any]]] = {
-    "mulaw": {"type": "audio/pcmu"},
-    "pcm16": {"type": "audio/pcm", "rate": 24000},
-}
-"""How a provider is asked for an audio format (openai.types.realtime.RealtimeAudioFormats)."""
 
 
 class Bridge:
@@ -97,7 +92,7 @@ class Bridge:
         self._public_url = public_url and _checked(
             public_url, ("http", "https", "ws", "wss"), "public URL"
         )
-        self._session = session_settings(session or {}, self._settings.audio)
+        self._session = session_settings(session or {}, provider.audio[self._settings.audio].asks)
         self._provider = provider
         self._transport = transport
         self._headers = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
@@ -192,7 +187,10 @@ class Bridge:
         )
 
     def _public(self, request: web.Request) -> str:
-        """The root of our address as the carrier sees it. Without a proxy's word it is TLS: carriers ask for it."""
+        """The root of our address as the carrier sees it.
+
+        Without a proxy's word it is TLS, which carriers insist on; only on loopback there is nothing between.
+        """
         if self._public_url:
             scheme, rest = self._public_url.split("://", 1)
             return f"{'wss' if scheme in ('https', 'wss') else 'ws'}://{rest.rstrip('/')}"
@@ -200,7 +198,13 @@ class Bridge:
         host = headers.get("X-Forwarded-Host", request.host).split(",")[0].strip()
         if not _HOST.fullmatch(host):
             raise UsageError("the Host header names no host")
-        proto = headers.get("X-Forwarded-Proto", "https").split(",")[0].strip().lower()
+        near = is_loopback(urlsplit(f"//{host}").hostname or "")
+        proto = (
+            headers.get("X-Forwarded-Proto", "http" if near else "https")
+            .split(",")[0]
+            .strip()
+            .lower()
+        )
         return f"{'ws' if proto in ('http', 'ws') else 'wss'}://{host}"
 
     # -- calls --------------------------------------------------------------------------------------
@@ -290,19 +294,12 @@ class Bridge:
         return WebSocketStream(websocket)
 
 
-def session_settings(user: Mapping[str, Any], audio: str) -> dict[str, Any]:
-    """The provider's session settings: the user's, over the audio formats that a call in `audio` needs.
+def session_settings(user: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
+    """The provider's session settings: the user's, over what must be `asked` for the call's audio format.
 
-    :raises UsageError: if the user's settings ask for another audio format.
+    :raises UsageError: if the user's settings contradict what must be asked.
     """
-    form = _FORMATS[audio]
-    needed = {"type": "realtime", "audio": {"input": {"format": form}, "output": {"format": form}}}
-    merged = _merged(needed, user)
-    for way in ("input", "output"):
-        asked = merged["audio"][way]["format"]
-        if asked != form:
-            raise UsageError(f"session settings: audio.{way}.format must be {form}, not {asked}")
-    return merged
+    return _merged(asked, user, "session settings: ")
 
 
 def _keep_alive(request: web.Request) -> None:
@@ -314,13 +311,14 @@ def _keep_alive(request: web.Request) -> None:
                 connection.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
-def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    merged = {**below, **above}
-    for key in below.keys() & above.keys():
-        if isinstance(below[key], Mapping):
-            if not isinstance(above[key], Mapping):
-                raise UsageError(f"session settings: {key} must be a mapping")
-            merged[key] = _merged(below[key], above[key])
+def _merged(needed: Mapping[str, Any], user: Mapping[str, Any], path: str) -> dict[str, Any]:
+    merged = {**needed, **user}
+    for key in needed.keys() & user.keys():
+        must, is_ = needed[key], user[key]
+        if isinstance(must, Mapping) and isinstance(is_, Mapping):
+            merged[key] = _merged(must, is_, f"{path}{key}.")
+        elif must != is_:
+            raise UsageError(f"{path}{key} must be {must!r} in this call, not {is_!r}")
     return merged
 
 

@@ -10,7 +10,7 @@ await Driver(openai, twilio).run(carrier_stream, connect_to_provider, greet)
 
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import anyio
 import msgspec
@@ -18,6 +18,7 @@ from anyio.abc import TaskGroup
 
 from .actions import Action, Side, StreamOpened
 from .adapter import ProviderAdapter, TransportAdapter
+from .ending import LOST, EndCode, Ended, Limits
 from .errors import BargeinError, ProviderError, TransportError, UsageError
 from .handles import Handle
 from .journal import Journal
@@ -31,32 +32,6 @@ __all__ = ["Driver", "Ended", "Limits", "Source"]
 
 Source: TypeAlias = MessageStream | Callable[[], Awaitable[MessageStream]]
 """An open stream, or what opens one and raises a `BargeinError` if it cannot."""
-
-
-EndCode: TypeAlias = Literal[
-    "hung_up", "closed", "carrier_lost", "provider_lost", "refused", "overflow", "crashed"
-]
-_LOST: Final[dict[Side, EndCode]] = {"provider": "provider_lost", "transport": "carrier_lost"}
-
-
-class Limits(msgspec.Struct, frozen=True):
-    """What a driver puts up with.
-
-    `outbox_bytes` may wait for one side: of mu-law speech, four megabytes are about six minutes. `start_ms` is how
-    long the carrier may take to open its stream. `goodbye_s` bounds the last writes of each side, and its close.
-    """
-
-    outbox_bytes: int = 4 * 1024 * 1024
-    start_ms: int = 10_000
-    goodbye_s: float = 1.0
-
-
-class Ended(msgspec.Struct, frozen=True):
-    """How a call ended. `error` is None if somebody simply hung up or closed it."""
-
-    code: EndCode
-    reason: str
-    error: BargeinError | None = None
 
 
 class Driver:
@@ -254,7 +229,7 @@ class Driver:
         while session.connected if side == "provider" else not session.hung_up:
             message = await stream.receive()
             if message is None:
-                self._lost(side, _LOST[side], stream.why)
+                self._lost(side, LOST[side], stream.why)
                 return
             if steps.message(side, message):
                 self._settle()

@@ -173,6 +173,7 @@ class Lifecycle:
 
     def _response_cancel(self, response: Response) -> None:
         sent = self.say(self.provider.cancel(self._operation_id("cancel"), response))
+        response.cancel_sent = response.cancel_sent or sent
         report = self.report
         unsaid = report.left_to_server if response.server_cancels else report.fenced
         done = report.cancelled if sent else unsaid

@@ -17,6 +17,7 @@ class Response:
     """
 
     __slots__ = (
+        "cancel_sent",
         "code",
         "deadline_ms",
         "fenced_kinds",
@@ -46,6 +47,7 @@ class Response:
         self.holds_slot = False
         self.last_word = False
         self.server_cancels = False
+        self.cancel_sent = False
         self.deadline_ms: int | None = None
         self.status: str | None = None
         self.code: str | None = None
@@ -58,13 +60,19 @@ class Response:
         """The server had not named it before this event."""
         return self.server_id is None
 
+    @property
+    def untouched(self) -> bool:
+        """We have not told the server to cancel it, because it does so by itself."""
+        return self.server_id is not None and not self.cancel_sent
+
     def copy(self) -> "Response":
         """An independent copy."""
         new = Response.__new__(Response)
         new.ref, new.own, new.slot, new.state = self.ref, self.own, self.slot, self.state
         new.server_id, new.fields, new.written = self.server_id, self.fields, self.written
         new.holds_slot, new.last_word = self.holds_slot, self.last_word
-        new.server_cancels, new.deadline_ms = self.server_cancels, self.deadline_ms
+        new.server_cancels, new.cancel_sent = self.server_cancels, self.cancel_sent
+        new.deadline_ms = self.deadline_ms
         new.status, new.code, new.verdict = self.status, self.code, self.verdict
         new.items, new.fenced_kinds = self.items.copy(), self.fenced_kinds
         return new
@@ -74,7 +82,7 @@ class Response:
         return (
             self.ref, self.slot, self.state, self.server_id, self.written, self.holds_slot,
             self.last_word, self.deadline_ms, self.status, self.code, self.verdict, tuple(self.items),
-            self.fenced_kinds,
+            self.fenced_kinds, self.cancel_sent,
         )  # fmt: skip
 
 
@@ -141,6 +149,11 @@ class Item:
     def has_audio(self) -> bool:
         """The server has sent audio of the item."""
         return self.received_bytes > 0
+
+    @property
+    def text_only(self) -> bool:
+        """Text of the item was handed to the application, and it has no audio."""
+        return self.has_text and not self.received_bytes
 
     @property
     def heard(self) -> bool:

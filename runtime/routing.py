@@ -61,7 +61,7 @@ class Routing(Lifecycle):
         if handler is None:
             self.pass_on("provider", event, message)
         elif handler(self, event) is False:
-            self.pass_on("provider", ev.Unknown(type(event).__name__.lower()), message)
+            self.pass_on("provider", ev.Unknown(self.provider.kind(message) or ""), message)
 
     def route_audio(self, event: ev.Audio) -> bool:
         """Route a delta of speech; True if nothing but its own messages can follow from it."""

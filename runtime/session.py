@@ -276,7 +276,7 @@ class Session(Routing):
         item = self.playout.marked(event.mark)
         if item is None:
             if not event.mark.startswith(self.prefix):
-                self.pass_on("transport", ev.Unknown("mark"), message)
+                self.pass_on("transport", ev.Unknown(self.transport.kind(message) or ""), message)
         elif item.complete and item.heard_bytes >= item.received_bytes:
             self.move_item(item, "played")
 

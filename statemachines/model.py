@@ -91,11 +91,15 @@ class Wire(_Table, frozen=True):
 
 
 class AudioFormat(_Table, frozen=True):
-    """An audio encoding the peer speaks; audio is base64 in JSON unless the frame is binary."""
+    """An audio encoding the peer speaks; audio is base64 in JSON unless the frame is binary.
+
+    `asks` are the session settings by which a provider is asked for it, in the provider's own shape.
+    """
 
     is_: Sentence = field(name="is")
     rate_hz: int
     bytes_per_ms: int
+    asks: dict[str, Any] = {}
 
 
 class Capability(_Table, frozen=True):

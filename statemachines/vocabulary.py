@@ -89,7 +89,7 @@ TRANSPORT_SESSION_HOOKS: Final = frozenset({"session.play", "session.mark"})
 HOOK_GUARDS: Final[dict[str, str]] = {
     "server_cancels": "The server cancels this response by itself, because it heard the caller speak.",
     "has_audio": "The server has sent audio of the item.",
-    "has_text": "Text of the item was handed to the application.",
+    "text_only": "Text of the item was handed to the application, and it has no audio.",
 }
 
 PROVIDER_CAPABILITIES: Final[dict[str, tuple[str, ...]]] = {

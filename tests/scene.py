@@ -574,6 +574,12 @@ def _named(fields: Mapping[str, Any], names: Sequence[str]) -> list[str]:
     return [str(fields.get(name)) for name in names]
 
 
+def audio_delta(response: str, item: str, audio: str) -> dict[str, object]:
+    """A delta of speech that the server's model would not send; `audio` is base64."""
+    ids = {"response_id": response, "item_id": item, "content_index": 0, "output_index": 0}
+    return {"type": "response.output_audio.delta", "delta": audio, **ids}
+
+
 @cache
 def _official() -> TypeAdapter[Any]:
     return TypeAdapter(RealtimeClientEvent)

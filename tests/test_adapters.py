@@ -230,6 +230,7 @@ def test_an_adapter_fills_the_contract(peer: str) -> None:
     if isinstance(adapter, ProviderAdapter):
         assert parameters == {
             "decode": ["message"],
+            "kind": ["message"],
             "configure": ["settings"],
             "listen": ["audio"],
             "request": ["request", "fields"],
@@ -240,6 +241,7 @@ def test_an_adapter_fills_the_contract(peer: str) -> None:
     else:
         assert parameters == {
             "decode": ["message"],
+            "kind": ["message"],
             "play": ["stream", "audio"],
             "mark": ["stream", "mark"],
             "clear": ["stream"],

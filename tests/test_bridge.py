@@ -43,7 +43,7 @@ def test_the_users_settings_are_laid_over_the_needed_audio_formats() -> None:
         "tools": [{"type": "function"}],
         "audio": {"input": {"turn_detection": {"type": "semantic_vad"}}, "output": {"speed": 1.1}},
     }
-    assert session_settings(user, "mulaw") == {
+    assert session_settings(user, OPENAI.audio["mulaw"].asks) == {
         "type": "realtime",
         "voice": "marin",
         "tools": [{"type": "function"}],
@@ -52,7 +52,7 @@ def test_the_users_settings_are_laid_over_the_needed_audio_formats() -> None:
             "output": {"format": PCMU, "speed": 1.1},
         },
     }
-    assert session_settings({}, "mulaw") == NEEDED
+    assert session_settings({}, OPENAI.audio["mulaw"].asks) == NEEDED
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ async def test_an_address_that_is_taken_is_an_error_and_leaves_nothing_open(tmp_
         ),
         ({"Host": "a.example", "X-Forwarded-Proto": "https"}, "wss://a.example/twilio"),
         ({"Host": "a.example", "X-Forwarded-Proto": "http"}, "ws://a.example/twilio"),
-        ({"Host": "[::1]:80"}, "wss://[::1]:80/twilio"),
+        ({"Host": "[::1]:80"}, "ws://[::1]:80/twilio"),
     ],
 )
 async def test_the_webhook_sends_the_call_to_the_websocket(

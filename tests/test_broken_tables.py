@@ -165,7 +165,7 @@ CASES = [
     broken("an unknown variable", "E045", "unknown variable '$itm'; did you mean '$item'?", OPENAI, ("item_id: $item, content", "item_id: ‸$itm, content")),
     broken("a variable inside a text", "E045", "a variable stands alone", OPENAI, ("type: response.cancel, event_id: $op", "type: response.cancel, event_id: ‸op-$op")),
     broken("a variable that the hook has not", "E046", "'$heard_ms' is not known to hook 'playback.forget'", OPENAI, ("type: conversation.item.delete, event_id: $op", "type: conversation.item.delete, event_id: ‸$heard_ms")),
-    broken("if and unless together", "E047", "stand together", OPENAI, ("{if: has_audio, send", "{if: has_audio, ‸unless: has_text, send")),
+    broken("if and unless together", "E047", "stand together", OPENAI, ("{if: has_audio, send", "{if: has_audio, ‸unless: text_only, send")),
     broken("a path badly spelled", "E048", "'item..id' is not a path", OPENAI, ("item: item.id, kind", "item: ‸item..id, kind")),
     broken("a variable in place of a path", "E048", "read from a path", OPENAI, ("{event: truncated, item: item_id}", "{event: truncated, item: ‸$item}")),
     broken("a tag badly spelled", "E048", "'my tag' is not a path", TWILIO, ("tag: event", "tag: ‸my tag")),

@@ -278,7 +278,7 @@ def test_guards_become_plain_ifs_and_reasons_the_docstring() -> None:
           response.cancel:
             - {unless: server_cancels, send: stop, why: Twice is rude., see: "https://example.com/x"}
           playback.forget:
-            - {if: has_text, send: stop}
+            - {if: text_only, send: stop}
             - {send: drop, after: finished}
     """)
     assert_says(
@@ -313,7 +313,7 @@ def test_guards_become_plain_ifs_and_reasons_the_docstring() -> None:
                 # Its response has no name.
                 return ()
             wire: Wire = ()
-            if item.has_text:
+            if item.text_only:
                 wire += (_encode(SendStop(reply=item.response_id)),)
             wire += (_encode(SendDrop(item=item.item_id)),)
             return wire

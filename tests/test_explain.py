@@ -76,7 +76,7 @@ def test_what_waits_says_for_what() -> None:
     (said,) = case.acts[0].says
     assert (said.kind, said.after) == ("conversation.item.delete", "finished")
     text = render_text(explain(TABLES, "openai", "playback", "queued", "interrupt"))
-    assert "unless has_text: " in text
+    assert "unless text_only: " in text
     assert "after finished: " in text
 
 

@@ -26,7 +26,7 @@ class Item(Struct):
     part: int = 0
     cut_ms: int = 850
     has_audio: bool = True
-    has_text: bool = False
+    text_only: bool = False
 
 
 TOOL = {"type": "function", "name": "weather", "parameters": {"type": "object"}}
@@ -134,7 +134,7 @@ def test_an_item_without_audio_is_not_truncated() -> None:
 
 
 def test_an_item_whose_text_was_handed_over_is_not_forgotten() -> None:
-    assert OPENAI.forget("op_1", Item(has_text=True)) == ()
+    assert OPENAI.forget("op_1", Item(text_only=True)) == ()
 
 
 def test_a_delete_waits_for_the_end_of_its_item() -> None:

@@ -271,7 +271,7 @@ def test_r08_a_done_that_names_nobody_we_know_settles_nobody(engine: str) -> Non
         call.server_says(done)
         call.does()
         call.is_open(ref)
-        assert [passed.kind for passed in call.told(do.Passed)].count("finished") == 1
+        assert [passed.kind for passed in call.told(do.Passed)].count("response.done") == 1
 
 
 @pytest.mark.parametrize("status", ["cancelled", "completed"])
