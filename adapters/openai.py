@@ -533,10 +533,6 @@ def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _number(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
 def _flag(value: object) -> bool | None:
     return value if isinstance(value, bool) else None
 
@@ -597,7 +593,10 @@ def _read_response_output_item_added(m: ResponseOutputItemAdded) -> tuple[events
 def _read_response_output_audio_delta(m: ResponseOutputAudioDelta) -> tuple[events.Event, ...]:
     return (
         events.Audio(
-            response=m.response_id, item=m.item_id, part=_number(m.content_index), audio=m.delta
+            response=m.response_id,
+            item=m.item_id,
+            part=m.content_index if type(m.content_index) is int else None,
+            audio=m.delta,
         ),
     )
 
@@ -607,7 +606,10 @@ def _read_response_output_audio_transcript_delta(
 ) -> tuple[events.Event, ...]:
     return (
         events.Transcript(
-            response=m.response_id, item=m.item_id, part=_number(m.content_index), text=m.delta
+            response=m.response_id,
+            item=m.item_id,
+            part=m.content_index if type(m.content_index) is int else None,
+            text=m.delta,
         ),
     )
 
@@ -615,7 +617,10 @@ def _read_response_output_audio_transcript_delta(
 def _read_response_output_text_delta(m: ResponseOutputTextDelta) -> tuple[events.Event, ...]:
     return (
         events.Text(
-            response=m.response_id, item=m.item_id, part=_number(m.content_index), text=m.delta
+            response=m.response_id,
+            item=m.item_id,
+            part=m.content_index if type(m.content_index) is int else None,
+            text=m.delta,
         ),
     )
 
@@ -722,7 +727,7 @@ class _Tagged(Struct, gc=False):
     kind: str = field(name="type")
 
 
-_message: Decoder[Received] = Decoder(Received)
+_read: Callable[[str | bytes], Received] = Decoder(Received).decode
 _tagged = Decoder(_Tagged)
 
 
@@ -732,7 +737,7 @@ def decode(message: str | bytes) -> tuple[events.Event, ...]:
     Never raises: what cannot be read is `Malformed`, a kind that has no row is `Unknown`.
     """
     try:
-        received = _message.decode(message)
+        received = _read(message)
     except (ValueError, RecursionError) as error:
         return (_unread(message, str(error)),)
     return _READ[type(received)](received)

@@ -133,7 +133,7 @@ class _Tagged(Struct, gc=False):
     kind: str = field(name="event")
 
 
-_message: Decoder[Received] = Decoder(Received)
+_read: Callable[[str | bytes], Received] = Decoder(Received).decode
 _tagged = Decoder(_Tagged)
 
 
@@ -143,7 +143,7 @@ def decode(message: str | bytes) -> tuple[events.Event, ...]:
     Never raises: what cannot be read is `Malformed`, a kind that has no row is `Unknown`.
     """
     try:
-        received = _message.decode(message)
+        received = _read(message)
     except (ValueError, RecursionError) as error:
         return (_unread(message, str(error)),)
     return _READ[type(received)](received)

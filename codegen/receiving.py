@@ -14,7 +14,7 @@ from .errors import GenerateError
 from .names import Namespace, attributes, camel, local, snake
 from .plan import ConverterPlan, EventPlan, FieldPlan, ReceivePlan, StructPlan
 
-_HELPERS = {"object": "_object", "str?": "_text", "int?": "_number", "bool?": "_flag"}
+_HELPERS = {"object": "_object", "str?": "_text", "bool?": "_flag"}
 _STREAM_EVENTS = {"started": "StreamStarted", "ended": "StreamEnded"}
 
 
@@ -153,6 +153,14 @@ def _type(node: _Node) -> str:
     return node.struct if node.required else f"{node.struct} | Other"
 
 
+def _value(expr: str, type_: str) -> str:
+    """What reads a field's value; whatever is not of its type counts as missing."""
+    if type_ == "int?":  # A delta has one, so no function is called for it; and a bool is no number.
+        return f"{expr} if type({expr}) is int else None"
+    helper = _HELPERS.get(type_)
+    return f"{helper}({expr})" if helper else expr
+
+
 def _converter(root: _Node, kind: str, rows: tuple[Receive, ...], side: str) -> ConverterPlan:
     names = Namespace(frozenset({"m", "events", *_HELPERS.values()}))
     steps: list[tuple[str, str]] = []
@@ -173,8 +181,7 @@ def _converter(root: _Node, kind: str, rows: tuple[Receive, ...], side: str) -> 
     for row in rows:
         fields = []
         for name, path, type_ in _fields(row, side):
-            helper = _HELPERS.get(type_)
-            fields.append((name, f"{helper}({source[path]})" if helper else source[path]))
+            fields.append((name, _value(source[path], type_)))
         events.append(EventPlan(cls=event_class(row["event"], side), fields=tuple(fields)))
     return ConverterPlan(
         function=f"_read_{snake(kind)}".rstrip("_"),

@@ -66,6 +66,28 @@ class Playout:
             start += size
         item.received_bytes = end
 
+    def extend(self, item: Item, audio: bytes, now_ms: int, out: list[Action]) -> bool:
+        """Send a further piece of an item that is being sent, up to the next mark; the way nearly all audio goes.
+
+        False, and nothing done, where that is not all there is to it: then `take` and `pump`.
+        """
+        size = len(audio)
+        to_mark = self._mark_bytes - item.received_bytes % self._mark_bytes
+        if item.held or not item.sent_bytes or size > to_mark:
+            return False
+        end = item.received_bytes + size
+        item.received_bytes = item.sent_bytes = end
+        item.at_carrier.append((end, audio))
+        for data in self._adapter.play(self.stream, audio):
+            out.append(ToTransport(data, True))  # noqa: PERF401  one at a time is quicker: it is one
+        clock_ms = self.clock_end_ms
+        if clock_ms < now_ms:
+            clock_ms = now_ms
+        self.clock_end_ms = item.clock_end_ms = clock_ms + size // self.bytes_per_ms
+        if size == to_mark:
+            self._mark(item, out)
+        return True
+
     def _enqueue(self, item: Item) -> None:
         """Put `item` behind its response's last item, or last if anything behind that was sent."""
         place = len(self.queue)
@@ -135,7 +157,8 @@ class Playout:
         name = f"{self.prefix}{self.marks_made}"
         self.marks.append((name, item, item.sent_bytes))
         item.marked_bytes = item.sent_bytes
-        out += [ToTransport(data) for data in self._adapter.mark(self.stream, name)]
+        for data in self._adapter.mark(self.stream, name):
+            out.append(ToTransport(data))  # noqa: PERF401  one at a time is quicker: it is one
 
     def clear(self, now_ms: int, covered: Container[str], out: list[Action]) -> None:
         """Empty the carrier and void the marks that are out.

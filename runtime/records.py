@@ -8,6 +8,9 @@ from .adapter import RequestFields
 
 NO_FIELDS = RequestFields()
 
+SOUNDING = ("queued", "playing")
+"""States of an item of which more may be heard."""
+
 
 class Response:
     """One response from our request, or from the server's own decision, to the server's last word.
@@ -143,7 +146,7 @@ class Item:
     @property
     def settled(self) -> bool:
         """Nothing more of it will be heard."""
-        return self.state not in ("queued", "playing")
+        return self.state not in SOUNDING
 
     @property
     def has_audio(self) -> bool:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from . import events as ev
 from .actions import CallArrived, CallerHeard, Fenced, Passed, Problem, Side, TextArrived
 from .lifecycle import Interrupted, Lifecycle
-from .records import Item, Response
+from .records import SOUNDING, Item, Response
 
 Cause = Literal["api", "vad", "guardrail", "supersede", "hangup"]
 BargeIn = Literal["auto", "always", "never"]
@@ -70,16 +70,19 @@ class Routing(Lifecycle):
             response = self._content(event, "audio")
         if response is None:
             return False
+        audio = event.audio
         item = self.items.get(event.item or "") or self._item(response, event.item)
-        if item.settled or item.complete:
+        if item.complete or item.state not in SOUNDING:
             self._fence(response, item.item_id, "audio")
             return False
-        if not event.audio:
+        if not audio:
             return False
+        if self.playout.extend(item, audio, self.now_ms, self.out):
+            return True
         if not item.received_bytes:
             item.part = event.part or 0
         playout = self.playout
-        playout.take(item, event.audio)
+        playout.take(item, audio)
         playout.pump(self.now_ms, self.out, self._talking)
         head = playout.queue[0]
         return head.state != "queued" or not head.sent_bytes

@@ -12,6 +12,7 @@ from . import events as ev
 from .actions import Action, KeyPressed, Problem, StreamOpened, ToProvider
 from .adapter import ABI, ProviderAdapter, RequestFields, TransportAdapter
 from .errors import UsageError
+from .events import Audio
 from .lifecycle import Interrupted
 from .machine import engine as engine_named
 from .playout import Playout
@@ -216,7 +217,7 @@ class Session(Routing):
             return []
         events = self.provider.decode(message)
         only = events[0] if len(events) == 1 else None
-        if type(only) is ev.Audio:
+        if type(only) is Audio:
             if self.route_audio(only):
                 out, self.out = self.out, []
                 return out
