@@ -15,7 +15,6 @@ from .workers import BRIDGE, JOURNALLED, RELAY, Bench, bench
 THROUGHPUT = 0.8
 ADDED_P99_US = 1_000.0
 FRAMES_PER_CALL_S = 60
-_SATURATING_CALLS = 200  # So many that the program under test never waits for a frame.
 
 
 def _frames(answer: dict[str, Any]) -> int:
@@ -55,7 +54,7 @@ _PAIRS = (
 
 def throughput(on: Bench, effort: Effort, tick: Tick) -> list[Row]:
     """As many frames as will go: the mix of a real call, and speech alone; each against both relays."""
-    on.open(_SATURATING_CALLS if effort.bridge_rounds > 1 else 1)
+    on.open(effort.saturating_calls)
     rows = []
     for mode in _MODES:
         got: dict[str, list[dict[str, Any]]] = {side: [] for side in _SIDES}

@@ -20,19 +20,24 @@ Tick = Callable[[], None]
 
 
 class Effort(Struct, frozen=True):
-    """How long to measure: `rounds` of `batch` operations; the bridge for `seconds` per side and round."""
+    """How long to measure: `rounds` of `batch` operations; the bridge in `bridge_rounds` of `seconds` per side.
+
+    `saturating_calls` are so many that the program under test never waits for a frame; `calls` are those at which
+    latency is measured.
+    """
 
     name: str
     rounds: int
     batch: int
     seconds: float
     bridge_rounds: int
+    saturating_calls: int
     calls: tuple[int, ...]
 
 
-FULL = Effort("full", rounds=60, batch=200, seconds=1.0, bridge_rounds=5, calls=(1, 50, 200))
-QUICK = Effort("quick", rounds=15, batch=100, seconds=0.25, bridge_rounds=2, calls=(1, 20))
-SMOKE = Effort("smoke", rounds=2, batch=3, seconds=0.1, bridge_rounds=1, calls=(1,))
+FULL = Effort("full", 60, 200, 1.0, 5, 200, (1, 50, 200))
+QUICK = Effort("quick", 15, 100, 0.2, 2, 100, (1, 20))
+SMOKE = Effort("smoke", 2, 3, 0.1, 1, 1, (1,))
 
 
 class Spread(Struct, frozen=True):

@@ -126,6 +126,7 @@ def bridge(
     key = os.environ.get(key_env)
     if not key:
         typer.echo(f"bargein: {key_env} is not set: the provider is asked without a key", err=True)
+    session = _settings(settings)
     at_control = None if control == "none" else _address(control, "--control")
 
     async def serve() -> None:
@@ -136,7 +137,7 @@ def bridge(
             api_key=key,
             host=host,
             port=port,
-            session=_settings(settings),
+            session=session,
             greet=greet,
             settings=Settings(
                 created_ms=created_timeout_ms,
