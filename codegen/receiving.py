@@ -155,7 +155,7 @@ def _type(node: _Node) -> str:
 
 def _value(expr: str, type_: str) -> str:
     """What reads a field's value; whatever is not of its type counts as missing."""
-    if type_ == "int?":  # A delta has one, so no function is called for it; and a bool is no number.
+    if type_ == "int?":  # Every delta has one, so no function is called for it.
         return f"{expr} if type({expr}) is int else None"
     helper = _HELPERS.get(type_)
     return f"{helper}({expr})" if helper else expr
