@@ -70,8 +70,8 @@ RESPONSE = Machine(
             "interrupt": (
                 Row(go="cancelled", do=("clear", "cancel", "cut", "resolve_interrupted")),
             ),
-            # The deadline was for its creation; it is created.
-            "deadline": (Row(),),
+            # Named, and then nothing. Nobody waits for ever.
+            "deadline": (Row(go="timed_out", do=("cancel", "cut", "resolve_timed_out")),),
             "lost": (Row(go="cancelled", do=("cut", "resolve_failed", "retire")),),
         },
         # Its content is arriving, several times faster than it is spoken.
@@ -92,8 +92,9 @@ RESPONSE = Machine(
             "interrupt": (
                 Row(go="cancelled", do=("clear", "cancel", "cut", "resolve_interrupted")),
             ),
-            # The deadline was for its creation; it is created.
-            "deadline": (Row(),),
+            # Its last word was lost. What has arrived was asked for and plays; nothing more may
+            # come.
+            "deadline": (Row(go="done", do=("cancel", "conclude")),),
             # Its end will never come; a torso is worse than silence.
             # see https://github.com/livekit/agents/issues/5276
             "lost": (Row(go="cancelled", do=("clear", "cut", "resolve_failed", "retire")),),
@@ -112,8 +113,8 @@ RESPONSE = Machine(
             # would hit another response.
             # see https://github.com/openai/openai-agents-js/issues/1173
             "interrupt": (Row(do=("clear", "cut", "resolve_interrupted")),),
-            # Nothing more is expected of the server.
-            "deadline": (Row(),),
+            # Its last word was lost, and the cancel has had no answer: others may speak.
+            "deadline": (Row(do=("free",)),),
             # All of it has arrived; its speech plays on and concludes it.
             "lost": (Row(),),
         },
@@ -141,8 +142,9 @@ RESPONSE = Machine(
             # It is interrupted already; once is enough.
             "interrupt": (Row(),),
             "deadline": (
-                # The server was to cancel it by itself and has not; now we do, by name.
-                Row(guard="untouched", do=("cancel", "free")),
+                # The server was to cancel it by itself and has not; now we do, by name, and wait
+                # once more.
+                Row(guard="untouched", do=("cancel",)),
                 # The server owes a last word and does not give it. Others may speak; this one stays
                 # fenced.
                 # see https://github.com/livekit/agents/issues/5642
@@ -816,15 +818,16 @@ class SendAppend(Struct, gc=False, tag_field="type", tag="input_audio_buffer.app
 class SendUpdate(Struct, gc=False, tag_field="type", tag="session.update"):
     """`session.update`, as we send it."""
 
+    event_id: str
     session: Any
 
 
 _encode = Encoder().encode
 
 
-def configure(settings: object) -> Wire:
+def configure(op: str, settings: object) -> Wire:
     """Tell the server how the session is to be."""
-    return (_encode(SendUpdate(session=settings)),)
+    return (_encode(SendUpdate(event_id=op, session=settings)),)
 
 
 def listen(audio: bytes) -> Wire:
@@ -920,6 +923,8 @@ _CAN: dict[str, str] = {
 _TIMEOUTS_MS: dict[str, int] = {
     # What clients in production wait for response.created.
     "created_ms": 10000,
+    # How long a response that was created may say nothing before its last word counts as lost.
+    "stalled_ms": 20000,
     # How long a withdrawn response may owe its last word before others speak.
     "settled_ms": 5000,
     # How long the server may leave a truncate or delete unanswered.
@@ -979,7 +984,7 @@ _ERRORS: dict[str, ErrorRule] = {
 ADAPTER = ProviderAdapter(
     name="openai",
     abi=1,
-    digest="361e60c0dfd2e2fb",
+    digest="c5877e430a656bc1",
     response=RESPONSE,
     playback=PLAYBACK,
     can=_CAN,

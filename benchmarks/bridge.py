@@ -9,6 +9,8 @@ many frames as the bridge does (a mark-sized frame comes back for each delta).
 from collections.abc import Iterable
 from typing import Any
 
+from msgspec import structs
+
 from .measure import Effort, Row, Tick, percentile, spread
 from .workers import BRIDGE, JOURNALLED, RELAY, Bench, bench
 
@@ -185,6 +187,28 @@ def memory(on: Bench, effort: Effort, tick: Tick) -> list[Row]:
     ]
 
 
+def _judged(rows: list[Row], disturbed: float) -> list[Row]:
+    """The rows as they are; without a verdict if most of what they rest on was disturbed."""
+    if disturbed <= 0.5:
+        return rows
+    return [structs.replace(row, met=None) for row in rows]
+
+
+def _calm_row(on: Bench) -> Row:
+    share = on.disturbed / on.rounds
+    return Row(
+        id="bridge.disturbed",
+        what="rounds of the bridge in which other programs had a processor",
+        budget="–",
+        measured=f"{share:.0%}",
+        spread="–",
+        met=None,
+        made_of=f"{on.disturbed} of {on.rounds}; beyond half of them the bridge's budgets are not judged: "
+        "measure on an idle machine",
+        numbers={"rounds": on.rounds, "disturbed": on.disturbed},
+    )
+
+
 def rounds(effort: Effort) -> int:
     """How often `measure` ticks."""
     return 1 + (len(_MODES) + 2 * len(effort.calls)) * effort.bridge_rounds
@@ -194,4 +218,5 @@ def measure(effort: Effort, tick: Tick) -> list[Row]:
     """All rows of the bridge."""
     with bench() as on:
         held = memory(on, effort, tick)
-        return [*throughput(on, effort, tick), *latency(on, effort, tick), *held]
+        rows = [*throughput(on, effort, tick), *latency(on, effort, tick), *held]
+        return [*_judged(rows, on.disturbed / on.rounds), _calm_row(on)]

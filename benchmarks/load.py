@@ -36,6 +36,7 @@ BURST = 8
 """Deltas under way per call in the mode `speech`."""
 
 CALLER_FRAMES_PER_DELTA = 5
+_PATIENCE_S = 5.0
 _SPEECH_BYTES = 1_000  # No other frame is as long as one that carries 100 ms of speech.
 _CALLER_BYTES = 200  # No frame of the caller's is shorter, no mark longer.
 
@@ -212,7 +213,10 @@ class Group:
     async def _saturated(self, seconds: float, pid: int) -> dict[str, Any]:
         await asyncio.sleep(seconds / 5)  # Until it flows.
         before, used, start = self._counts(), on_processor_ns(pid), time.perf_counter()
+        limit = start + seconds + _PATIENCE_S
         await asyncio.sleep(seconds)
+        while self._counts() == before and time.perf_counter() < limit:
+            await asyncio.sleep(seconds)  # A starved machine; a round needs a frame to be one.
         after, elapsed = self._counts(), time.perf_counter() - start
         return {
             "seconds": elapsed,
@@ -251,7 +255,7 @@ class Group:
         }
 
     async def _drain(self) -> None:
-        limit = time.perf_counter() + 2
+        limit = time.perf_counter() + _PATIENCE_S
         while any(call.down or call.up for call in self.calls) and time.perf_counter() < limit:
             await asyncio.sleep(0)
         await asyncio.sleep(0.05)

@@ -38,10 +38,13 @@ def table(report: Report) -> str:
         f"| {row.what} | {row.budget} | {row.measured} | {row.spread} | {met(row)} | {row.made_of} |"
         for row in report.rows
     ]
-    budgets = [row for row in report.rows if row.met is not None]
+    with_budget = [row for row in report.rows if row.budget != "–"]
+    budgets = [row for row in with_budget if row.met is not None]
     missed = [row.what for row in budgets if not row.met]
     lines += ["", f"{len(budgets) - len(missed)} of {len(budgets)} budgets met."]
     lines += [f"Missed: {'; '.join(missed)}."] if missed else []
+    if open_ := len(with_budget) - len(budgets):
+        lines += [f"Not judged, since the machine was busy with other work: {open_}."]
     return "\n".join(lines)
 
 

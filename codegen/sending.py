@@ -15,7 +15,7 @@ from .plan import FieldPlan, HookPlan, SayPlan, SendPlan, StructPlan
 
 _OF_ITEM = {"op": "op", "response": "item.response_id", "item": "item.item_id", "part": "item.part"}
 _PROVIDER_HOOKS: dict[str, tuple[str, dict[str, str]]] = {
-    "session.configure": ("settings: object", {"settings": "settings"}),
+    "session.configure": ("op: str, settings: object", {"op": "op", "settings": "settings"}),
     "session.listen": ("audio: bytes", {"audio": "audio"}),
     "session.request": (
         "request: str, fields: RequestFields",

@@ -106,7 +106,7 @@ class ProviderAdapter(Struct, frozen=True):
     errors: dict[str, ErrorRule]
     decode: Callable[[str | bytes], tuple[Event, ...]]
     kind: Callable[[str | bytes], str | None]
-    configure: Callable[[Any], Wire]
+    configure: Callable[[str, Any], Wire]
     listen: Callable[[bytes], Wire]
     request: Callable[[str, RequestFields], Wire]
     cancel: Callable[[str, ResponseFacts], Wire]

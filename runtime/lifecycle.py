@@ -6,6 +6,7 @@ equal. There is no "current response" anywhere: everything is found by identity.
 """
 
 from collections.abc import Callable, Sequence
+from itertools import zip_longest
 from typing import Any
 
 from .actions import (
@@ -142,10 +143,12 @@ class Lifecycle:
     def _response_moved(self, response: Response, event: str) -> None:
         named = response.server_id or self.naming
         self.out.append(StateChanged(response.ref, event, response.state, named))
-        if response.state in _TOMBSTONES and response.written:
+        response.deadline_ms = None
+        if response.state in ("created", "streaming"):
+            response.seen_ms = self.now_ms
+            response.deadline_ms = self.now_ms + self.times["stalled_ms"]
+        elif response.written and not response.last_word:
             response.deadline_ms = self.now_ms + self.times["settled_ms"]
-        else:
-            response.deadline_ms = None
 
     # -- the response machine's actions -------------------------------------------------------------
 
@@ -168,12 +171,14 @@ class Lifecycle:
         if self._cleared or not self.playout.open:
             return
         if any(item.at_carrier for item in self.playout.queue if item.ref in self._covered):
-            self.playout.clear(self.now_ms, self._covered, self.out)
-            self._cleared = self.report.cleared = True
+            self._cleared = True
+            self.report.cleared = self.playout.clear(self.now_ms, self._covered, self.out)
 
     def _response_cancel(self, response: Response) -> None:
         sent = self.say(self.provider.cancel(self._operation_id("cancel"), response))
-        response.cancel_sent = response.cancel_sent or sent
+        if sent:
+            response.cancel_sent = True
+            response.deadline_ms = self.now_ms + self.times["settled_ms"]
         report = self.report
         unsaid = report.left_to_server if response.server_cancels else report.fenced
         done = report.cancelled if sent else unsaid
@@ -309,11 +314,14 @@ class Lifecycle:
     def finish_step(self) -> list[Action]:
         """End of an input: start what may play, write what may be asked, resolve handles, drop what is over."""
         self.playout.pump(self.now_ms, self.out, self._talking)
-        for item in self.playout.queue:
+        queue = self.playout.queue.copy()
+        for item, after in zip_longest(queue, queue[1:]):
             if item.state == "queued" and item.sent_bytes:
                 self.move_item(item, "started")
             if item.heard_bytes < item.received_bytes:
                 break  # It stands before all others.
+            if after is not None and after.ref == item.ref and after.sent_bytes:
+                self.complete(item)  # Deltas come item by item: no more of this one will.
         self._open_gate()
         for response in self._resolving:
             items = [self.items[i].outcome() for i in response.items if i in self.items]
@@ -346,7 +354,7 @@ class Lifecycle:
             response.written = True
             response.holds_slot = response.slot
             response.deadline_ms = self.now_ms + self.times["created_ms"]
-            self.say(self.provider.request(ref, response.fields))
+            self.say(response.asks)
             busy = busy or response.slot
 
     def _drop_ended(self) -> None:

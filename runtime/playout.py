@@ -160,12 +160,15 @@ class Playout:
         for data in self._adapter.mark(self.stream, name):
             out.append(ToTransport(data))  # noqa: PERF401  one at a time is quicker: it is one
 
-    def clear(self, now_ms: int, covered: Container[str], out: list[Action]) -> None:
-        """Empty the carrier and void the marks that are out.
+    def clear(self, now_ms: int, covered: Container[str], out: list[Action]) -> bool:
+        """Empty the carrier and void the marks that are out; False if the carrier has no word for it.
 
         Items of responses that are not `covered` are rewound to what was surely heard, to be sent again.
         """
-        out += [ToTransport(data) for data in self._adapter.clear(self.stream)]
+        messages = self._adapter.clear(self.stream)
+        if not messages:
+            return False
+        out += [ToTransport(data) for data in messages]
         self.marks.clear()
         self.clock_end_ms = now_ms
         for item in self.queue:
@@ -173,6 +176,7 @@ class Playout:
                 item.held.extendleft(reversed(item.at_carrier))
                 item.at_carrier.clear()
                 item.sent_bytes = item.marked_bytes = item.heard_bytes
+        return True
 
     def settle(self, item: Item) -> None:
         """Forget the audio of an item of which nothing more will be heard, and the marks that are out for it."""

@@ -4,9 +4,7 @@ from collections import deque
 from typing import Any
 
 from .actions import ItemOutcome, Memory, Verdict
-from .adapter import RequestFields
-
-NO_FIELDS = RequestFields()
+from .adapter import Wire
 
 SOUNDING = ("queued", "playing")
 """States of an item of which more may be heard."""
@@ -20,16 +18,17 @@ class Response:
     """
 
     __slots__ = (
+        "asks",
         "cancel_sent",
         "code",
         "deadline_ms",
         "fenced_kinds",
-        "fields",
         "holds_slot",
         "items",
         "last_word",
         "own",
         "ref",
+        "seen_ms",
         "server_cancels",
         "server_id",
         "slot",
@@ -45,12 +44,13 @@ class Response:
         self.slot = slot
         self.state = "requested"
         self.server_id: str | None = None
-        self.fields = NO_FIELDS
+        self.asks: Wire = ()
         self.written = not own
         self.holds_slot = False
         self.last_word = False
         self.server_cancels = False
         self.cancel_sent = False
+        self.seen_ms = 0
         self.deadline_ms: int | None = None
         self.status: str | None = None
         self.code: str | None = None
@@ -72,10 +72,10 @@ class Response:
         """An independent copy."""
         new = Response.__new__(Response)
         new.ref, new.own, new.slot, new.state = self.ref, self.own, self.slot, self.state
-        new.server_id, new.fields, new.written = self.server_id, self.fields, self.written
+        new.server_id, new.asks, new.written = self.server_id, self.asks, self.written
         new.holds_slot, new.last_word = self.holds_slot, self.last_word
         new.server_cancels, new.cancel_sent = self.server_cancels, self.cancel_sent
-        new.deadline_ms = self.deadline_ms
+        new.deadline_ms, new.seen_ms = self.deadline_ms, self.seen_ms
         new.status, new.code, new.verdict = self.status, self.code, self.verdict
         new.items, new.fenced_kinds = self.items.copy(), self.fenced_kinds
         return new
@@ -85,7 +85,7 @@ class Response:
         return (
             self.ref, self.slot, self.state, self.server_id, self.written, self.holds_slot,
             self.last_word, self.deadline_ms, self.status, self.code, self.verdict, tuple(self.items),
-            self.fenced_kinds, self.cancel_sent,
+            self.fenced_kinds, self.cancel_sent, self.seen_ms, self.asks,
         )  # fmt: skip
 
 
@@ -201,5 +201,6 @@ class Item:
             self.item_id, self.ref, self.state, self.received_bytes, self.sent_bytes,
             self.marked_bytes, self.heard_bytes, self.complete, self.has_text, self.forget_due,
             self.cut_ms, self.refusals, self.clock_end_ms, self.memory, self.part,
-            self.reason, self.evidence,
+            self.reason, self.evidence, tuple(end for end, _ in self.held),
+            tuple(end for end, _ in self.at_carrier),
         )  # fmt: skip

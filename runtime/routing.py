@@ -24,6 +24,7 @@ class Routing(Lifecycle):
 
     barge_in: BargeIn = "auto"
     told_not_to_interrupt = False
+    configuring: str | None = None
     unsolicited = 0
     turn: str | None = None
     turns_made = 0
@@ -71,10 +72,12 @@ class Routing(Lifecycle):
         if response is None:
             return False
         audio = event.audio
+        response.seen_ms = self.now_ms
         item = self.items.get(event.item or "") or self._item(response, event.item)
-        if item.complete or item.state not in SOUNDING:
+        if item.state not in SOUNDING:
             self._fence(response, item.item_id, "audio")
             return False
+        item.complete = False  # Its audio was said to be over, and is not.
         if not audio:
             return False
         if self.playout.extend(item, audio, self.now_ms, self.out):
@@ -112,7 +115,7 @@ class Routing(Lifecycle):
         if response is not None:
             spoken = type(event) is ev.Transcript
             item = self._item(response, event.item)
-            if item.settled:
+            if item.state in ("partial", "skipped"):
                 self._fence(response, item.item_id, "text")
                 return
             item.has_text = item.has_text or not spoken
@@ -164,6 +167,7 @@ class Routing(Lifecycle):
 
     def _configured(self, event: ev.Configured) -> bool:
         self.told_not_to_interrupt = event.interrupts_itself is False
+        self.configuring = None
         return False  # The application wants to see the settings too.
 
     def _truncated(self, event: ev.Truncated) -> bool:
@@ -194,14 +198,19 @@ class Routing(Lifecycle):
         )
         op = event.op or ""
         response = self._asked(op)
-        if response is None and rule == "create_refused" and not op.startswith(self.prefix):
+        if response is None and rule == "create_refused" and not op:
             response = self._oldest_unnamed()
         if not op and rule in ("truncate_refused", "gone"):
-            op = self._only_asked(rule)
+            op = self._only_asked(rule, event.message or "")
         settles = response is not None or op in self.operations
         if response is not None:
             response.code = event.code or rule or "rejected"
             self.move([response], "rejected")
+        elif op and op == self.configuring:
+            self.configuring = None
+            text = f"the session settings were refused: {event.message or event.code}"
+            self.out.append(Problem("provider", "settings_refused", text, fatal=True))
+            return
         elif op in self.operations:
             kind = self.operations[op].kind
             gone = rule == "gone" or (rule == "benign" and kind == "truncate")
@@ -270,12 +279,12 @@ class Routing(Lifecycle):
         self.turn = f"turn_{self.turns_made}"
         return self.turn
 
-    def _only_asked(self, rule: str) -> str:
+    def _only_asked(self, rule: str, message: str) -> str:
         """The operation an error that names nobody can only mean, if there is just one."""
         could_mean = [
             op
             for op, asked in self.operations.items()
-            if rule == "gone" or asked.kind == "truncate"
+            if (asked.item_id in message if rule == "gone" else asked.kind == "truncate")
         ]
         return could_mean[0] if len(could_mean) == 1 else ""
 
@@ -293,6 +302,7 @@ class Routing(Lifecycle):
             name = event.response or self.turn or self._new_turn()
             self._named_move(response, name, "content")
         if response.state == "streaming":
+            response.seen_ms = self.now_ms
             return response
         if kind == "audio" and response.state != "done":
             item = self._item(response, event.item)

@@ -38,6 +38,7 @@ class Settings:
         "overdue_ms",
         "prefix",
         "settled_ms",
+        "stalled_ms",
     )
 
     def __init__(
@@ -46,6 +47,7 @@ class Settings:
         audio: str = "mulaw",
         barge_in: BargeIn = "auto",
         created_ms: int | None = None,
+        stalled_ms: int | None = None,
         settled_ms: int | None = None,
         answer_ms: int | None = None,
         hold_ms: int = 30_000,
@@ -56,6 +58,7 @@ class Settings:
         self.audio = audio
         self.barge_in = barge_in
         self.created_ms = created_ms
+        self.stalled_ms = stalled_ms
         self.settled_ms = settled_ms
         self.answer_ms = answer_ms
         self.hold_ms = hold_ms
@@ -96,8 +99,15 @@ class Session(Routing):
                 f"{transport.name}; common: {', '.join(both) or 'none'}"
             )
         times = provider.timeouts_ms
+        theirs, ours = provider.audio[settings.audio], transport.audio[settings.audio]
+        if (theirs.rate_hz, theirs.bytes_per_ms) != (ours.rate_hz, ours.bytes_per_ms):
+            raise UsageError(
+                f"audio format {settings.audio!r} is {theirs.rate_hz} Hz for {provider.name} and "
+                f"{ours.rate_hz} Hz for {transport.name}; nothing is resampled"
+            )
         own = {
             "created_ms": settings.created_ms or times["created_ms"],
+            "stalled_ms": settings.stalled_ms or times["stalled_ms"],
             "settled_ms": settings.settled_ms or times["settled_ms"],
             "answer_ms": settings.answer_ms or times["answer_ms"],
             "hold_ms": settings.hold_ms,
@@ -128,19 +138,18 @@ class Session(Routing):
         response that runs in parallel to the conversation. A request made after the provider was lost resolves
         failed at once.
 
-        :raises UsageError: if `beside` is asked of a provider that answers one at a time.
+        :raises UsageError: if `beside` is asked of a provider that answers one at a time, or a value is no JSON.
         """
         if beside and self.provider.can["concurrent"] == "none":
             raise UsageError(f"{self.provider.name} answers one request at a time")
         self.now_ms = now_ms
         self.requests_made += 1
         response = Response(f"{self.prefix}req_{self.requests_made}", own=True, slot=not beside)
-        response.fields = RequestFields(
-            conversation="none" if beside else None,
-            instructions=instructions,
-            input=input,
-            tools=tools,
-        )
+        fields = RequestFields("none" if beside else None, instructions, input, tools)
+        try:
+            response.asks = self.provider.request(response.ref, fields)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise UsageError(f"the request cannot be said: {error}") from error
         response.deadline_ms = now_ms + self.times["hold_ms"]
         self.responses[response.ref] = response
         if self.connected and not self.hung_up:
@@ -169,9 +178,14 @@ class Session(Routing):
         return self.finish_step()
 
     def configure(self, now_ms: int, settings: Any) -> list[Action]:  # noqa: ANN401
-        """Send the provider its session settings, in the provider's own shape."""
+        """Send the provider its session settings, in the provider's own shape.
+
+        If it refuses them, a fatal `Problem` says so: without them it may speak another audio format.
+        """
         self.now_ms = now_ms
-        self.say(self.provider.configure(settings))
+        op = self._operation_id("configure")
+        if self.say(self.provider.configure(op, settings)):
+            self.configuring = op
         return self.finish_step()
 
     # -- time ---------------------------------------------------------------------------------------
@@ -189,9 +203,14 @@ class Session(Routing):
         """Let the deadlines that have come fire."""
         self.now_ms = now_ms
         for response in list(self.responses.values()):
-            if response.deadline_ms is not None and response.deadline_ms <= now_ms:
-                response.deadline_ms = None
-                self.move([response], "deadline")
+            if response.deadline_ms is None or response.deadline_ms > now_ms:
+                continue
+            alive_ms = response.seen_ms + self.times["stalled_ms"]
+            if response.state == "streaming" and alive_ms > now_ms:
+                response.deadline_ms = alive_ms  # Audio passes without moving the deadline.
+                continue
+            response.deadline_ms = None
+            self.move([response], "deadline")
         for op, operation in list(self.operations.items()):
             if operation.deadline_ms <= now_ms:
                 self.answered(op, "unanswered")
@@ -219,8 +238,7 @@ class Session(Routing):
         only = events[0] if len(events) == 1 else None
         if type(only) is Audio:
             if self.route_audio(only):
-                out, self.out = self.out, []
-                return out
+                return self._take_out()
         else:
             for event in events:
                 self.route(event, message)
@@ -246,13 +264,17 @@ class Session(Routing):
     def transport_received(self, message: str | bytes, now_ms: int) -> list[Action]:
         """React to a message of the carrier. Never raises: what breaks the protocol becomes a `Problem`."""
         self.now_ms = now_ms
-        for event in self.transport.decode(message):
+        events = self.transport.decode(message)
+        quiet = len(events) == 1
+        for event in events:
             if type(event) is ev.CallerAudio:
                 if self.connected and event.track in (None, "inbound"):
-                    return [ToProvider(data, True) for data in self.provider.listen(event.audio)]
-                return []
-            if type(event) is ev.Marked:
-                self._marked(event, message)
+                    self.out += [ToProvider(d, True) for d in self.provider.listen(event.audio)]
+                if quiet:
+                    return self._take_out()
+            elif type(event) is ev.Marked:
+                if not self._marked(event, message) and quiet:
+                    return self._take_out()
             elif type(event) is ev.StreamStarted:
                 self.playout.stream, self.playout.open = event.stream, not self.hung_up
                 self.out.append(StreamOpened(event.stream, event.call))
@@ -273,13 +295,22 @@ class Session(Routing):
         self._hang_up()
         return self.finish_step()
 
-    def _marked(self, event: ev.Marked, message: str | bytes) -> None:
+    def _marked(self, event: ev.Marked, message: str | bytes) -> bool:
+        """Credit a mark; False if nothing can follow from it."""
         item = self.playout.marked(event.mark)
         if item is None:
-            if not event.mark.startswith(self.prefix):
-                self.pass_on("transport", ev.Unknown(self.transport.kind(message) or ""), message)
-        elif item.complete and item.heard_bytes >= item.received_bytes:
+            if event.mark.startswith(self.prefix):
+                return False
+            self.pass_on("transport", ev.Unknown(self.transport.kind(message) or ""), message)
+        elif item.heard_bytes < item.received_bytes:
+            return False
+        elif item.complete:
             self.move_item(item, "played")
+        return True
+
+    def _take_out(self) -> list[Action]:
+        out, self.out = self.out, []
+        return out
 
     def _hang_up(self) -> None:
         if not self.hung_up:
@@ -316,6 +347,7 @@ class Session(Routing):
             self.connected,
             self.hung_up,
             self.told_not_to_interrupt,
+            self.configuring,
             self.turn,
             self.turns_made,
             self.requests_made,

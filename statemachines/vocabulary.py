@@ -69,7 +69,7 @@ TRANSPORT_VARIABLES: Final[dict[str, VariableType]] = {
 }
 
 HOOK_VARIABLES: Final[dict[str, frozenset[str]]] = {
-    "session.configure": frozenset({"settings"}),
+    "session.configure": frozenset({"op", "settings"}),
     "session.listen": frozenset({"audio"}),
     "session.request": frozenset({"request", "conversation", "instructions", "input", "tools"}),
     "session.play": frozenset({"stream", "audio"}),
@@ -114,5 +114,5 @@ TRANSPORT_CAPABILITIES: Final[dict[str, tuple[str, ...]]] = {
     "frames": ("any", "paced"),
 }
 
-PROVIDER_TIMEOUTS: Final = ("created_ms", "settled_ms", "answer_ms")
+PROVIDER_TIMEOUTS: Final = ("created_ms", "stalled_ms", "settled_ms", "answer_ms")
 TRANSPORT_TIMEOUTS: Final = ("mark_every_ms", "overdue_ms")

@@ -231,7 +231,7 @@ def test_an_adapter_fills_the_contract(peer: str) -> None:
         assert parameters == {
             "decode": ["message"],
             "kind": ["message"],
-            "configure": ["settings"],
+            "configure": ["op", "settings"],
             "listen": ["audio"],
             "request": ["request", "fields"],
             "cancel": ["op", "response"],

@@ -173,6 +173,7 @@ async def test_the_provider_is_greeted_with_key_and_settings(tmp_path: Path) -> 
         async with bridged(tmp_path, provider_url=url, **options) as world, call(world.url):
             await enough.wait()
     assert seen == ["Bearer sk-test"]
+    assert told[0].pop("event_id")
     assert told[0] == {"type": "session.update", "session": {**NEEDED, "voice": "marin"}}
     assert {message["type"] for message in told[1:]} == {"input_audio_buffer.append"}
     assert "sk-test" not in "".join(path.read_text() for path in tmp_path.iterdir())

@@ -35,9 +35,9 @@ USER_SAYS = {"type": "message", "role": "user", "content": [{"type": "input_text
 
 SAID: list[tuple[Wire, type[BaseModel], dict[str, Any]]] = [
     (
-        OPENAI.configure(SETTINGS),
+        OPENAI.configure("op_0", SETTINGS),
         realtime.SessionUpdateEvent,
-        {"type": "session.update", "session": SETTINGS},
+        {"type": "session.update", "event_id": "op_0", "session": SETTINGS},
     ),
     (
         OPENAI.listen(b"\xff\x00"),
