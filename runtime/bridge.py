@@ -7,6 +7,7 @@ https://www.twilio.com/docs/voice/twiml/stream
 """
 
 import logging
+import math
 import re
 import secrets
 import socket
@@ -297,8 +298,9 @@ class Bridge:
 def session_settings(user: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
     """The provider's session settings: the user's, over what must be `asked` for the call's audio format.
 
-    :raises UsageError: if the user's settings contradict what must be asked.
+    :raises UsageError: if the user's settings contradict what must be asked, or cannot be said in JSON.
     """
+    _check_json(user, "session settings")
     return _merged(asked, user, "session settings: ")
 
 
@@ -309,6 +311,24 @@ def _keep_alive(request: web.Request) -> None:
         if connection is not None and option is not None:
             with suppress(OSError):
                 connection.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+def _check_json(value: object, path: str) -> None:
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            if not isinstance(key, str):
+                hint = (
+                    "; YAML reads on, off, yes and no as booleans" if isinstance(key, bool) else ""
+                )
+                raise UsageError(f"{path}: the key {key!r} must be text, in quotes{hint}")
+            _check_json(inner, f"{path}.{key}")
+    elif isinstance(value, list):
+        for number, inner in enumerate(value):
+            _check_json(inner, f"{path}[{number}]")
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise UsageError(f"{path}: {value} is no number that JSON knows")
+    elif value is not None and not isinstance(value, str | int | float):
+        raise UsageError(f"{path}: {value!r} cannot be said in JSON; put it in quotes")
 
 
 def _merged(needed: Mapping[str, Any], user: Mapping[str, Any], path: str) -> dict[str, Any]:

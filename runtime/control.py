@@ -121,7 +121,8 @@ class Control:
     def _let_in(self, request: web.Request) -> None:
         if self._token is not None:
             sent = request.headers.get("Authorization", "")
-            if not hmac.compare_digest(sent.encode(), f"Bearer {self._token}".encode()):
+            known = f"Bearer {self._token}".encode()
+            if not hmac.compare_digest(sent.encode(errors="surrogateescape"), known):
                 raise _Refused(401, "unauthorized", "send Authorization: Bearer <token>")
             return
         if not is_loopback(_hostname(request.host)):
@@ -129,7 +130,7 @@ class Control:
                 403, "foreign_host", "without a token only loopback may be named as host"
             )
         origin = request.headers.get("Origin")
-        if origin is not None and not is_loopback(urlsplit(origin).hostname or ""):
+        if origin is not None and not is_loopback(_hostname(origin.partition("://")[2])):
             raise _Refused(403, "foreign_origin", "pages of other sites may not ask")
 
     # -- the calls ----------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ import anyio
 import msgspec
 from anyio.abc import TaskGroup
 
-from .actions import Action, Side, StreamOpened
+from .actions import Action, Problem, Side, StreamOpened
 from .adapter import ProviderAdapter, TransportAdapter
 from .ending import LOST, EndCode, Ended, Limits
 from .errors import BargeinError, ProviderError, TransportError, UsageError
@@ -76,6 +76,7 @@ class Driver:
         self._earlier = anyio.Event()
         self._due_ms: int | None = None
         self._cause: Ended | None = None
+        self._patience_ms: int | None = None
 
     # -- the application ----------------------------------------------------------------------------
 
@@ -279,7 +280,11 @@ class Driver:
         """After a step: is the call over, and if not, when must time be told?"""
         session, due_ms = self._steps.session, self._steps.session.next_deadline_ms
         if session.hung_up:
-            self._end("hung_up", "the caller hung up")
+            self._because("hung_up", "the caller hung up")
+            self._patience_ms = self._patience_ms or self.now_ms + int(1000 * self.limits.goodbye_s)
+            if not (session.connected and session.owed) or self.now_ms >= self._patience_ms:
+                self._end("hung_up", "the caller hung up")
+            due_ms = min(due_ms or self._patience_ms, self._patience_ms)
         elif not session.connected and not (session.playout.open and session.playout.queue):
             self._end("provider_lost", "the provider is gone")
         if not self._stream_opened.is_set():
@@ -310,6 +315,9 @@ class Driver:
     def _note(self, action: Action) -> None:
         if isinstance(action, StreamOpened):
             self._stream_opened.set()
+        elif isinstance(action, Problem) and action.fatal:
+            self._because("refused", action.message, ProviderError(action.message))
+            self._end("refused", action.message)
         if self._user is not None:
             self._user(action)
 
@@ -329,11 +337,14 @@ class Driver:
     async def _tidy_up(self) -> None:
         """Silence and resolve what is left, write it, close both sides, and end the journal."""
         steps, ended = self._steps, self.ended
-        if any(response.verdict is None for response in steps.session.responses.values()):
-            try:
+        session = steps.session
+        try:
+            if any(response.verdict is None for response in session.responses.values()):
                 steps.verb("interrupt", scope=None, cause="hangup")
-            except Exception as bug:
-                self._crashed(bug)
+            if session.connected and session.owed:
+                steps.verb("provider_lost", reason="the call ended before the server had answered")
+        except Exception as bug:
+            self._crashed(bug)
         for handle in steps.handles.values():
             handle.abandon("call_over")
         steps.handles.clear()

@@ -4,6 +4,7 @@ The first line says what made it; after that come the lines of `lines.py`, input
 """
 
 import logging
+import os
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -122,7 +123,7 @@ class Journal:
 
     Lines are gathered and written whenever something other than audio and marks has happened, so that a file is at
     most a second of speech behind. A disk that fills up costs the journal, not the call: it is logged once, and
-    `broken` tells.
+    `broken` tells. What callers and agents say is in it, so it is readable by its owner alone.
 
     :raises JournalError: if the file exists already or cannot be written.
     """
@@ -133,7 +134,8 @@ class Journal:
         self._lines = Lines(audio=audio)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file: BinaryIO | None = self.path.open("xb", buffering=0)
+            private = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            self._file: BinaryIO | None = os.fdopen(private, "wb", buffering=0)
         except OSError as error:
             raise JournalError(path, f"cannot be written: {error.strerror or error}") from error
 

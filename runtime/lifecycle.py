@@ -287,6 +287,11 @@ class Lifecycle:
         self._remember(item, diverged)
         return False
 
+    @property
+    def owed(self) -> bool:
+        """Whether the server has yet to say what it remembers of some item."""
+        return any(item.memory == "pending" for item in self.items.values())
+
     # -- shared -------------------------------------------------------------------------------------
 
     def complete(self, item: Item) -> None:

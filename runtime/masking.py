@@ -24,6 +24,8 @@ _SECRET_KEYS: Final = frozenset(
         "authtoken",
         "bearer",
         "clientsecret",
+        "digit",  # Keys pressed are card numbers and PINs.
+        "digits",
         "ephemeralkey",
         "idtoken",
         "password",
@@ -35,7 +37,9 @@ _SECRET_KEYS: Final = frozenset(
 )
 _SECRET_MAPS: Final = frozenset({"customparameters", "headers"})
 """Mappings whose keys are the user's own, so that any of their values may be a secret."""
-_HINTS: Final = ("secret", "token", "key", "authoriz", "bearer", "password", "customparam", "headers")  # fmt: skip
+_HINTS: Final = (
+    "secret", "token", "key", "authoriz", "bearer", "password", "customparam", "headers", "digit",
+)  # fmt: skip
 
 _SECRET: Final = "@secret"
 _BASE64: Final = re.compile(rf"[A-Za-z0-9+/]{{{LONG_CHARS},}}={{0,2}}")
@@ -89,10 +93,21 @@ def mask_json(message: Any, *, audio: bool, known: Sequence[str] = ()) -> Any:  
 
 def _mask_value(key: str, value: Any, audio: bool, known: Sequence[str]) -> Any:  # noqa: ANN401
     if key in _SECRET_KEYS and value is not None:
-        return _SECRET
+        return _hidden(value)
     if key in _SECRET_MAPS and isinstance(value, dict) and value:
         return dict.fromkeys(value, _SECRET)
     return mask_json(value, audio=audio, known=known)
+
+
+def _hidden(value: Any) -> Any:  # noqa: ANN401
+    """What stands for a secret: of the same kind, so that a replay reads it as it was read."""
+    if isinstance(value, dict):
+        return {key: _hidden(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_hidden(inner) for inner in value]
+    if isinstance(value, int | float):
+        return type(value)()
+    return None if value is None else _SECRET
 
 
 def mask_text(text: str, *, audio: bool) -> str:

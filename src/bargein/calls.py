@@ -130,34 +130,37 @@ def bridge(
     at_control = None if control == "none" else _address(control, "--control")
 
     async def serve() -> None:
-        async with Bridge(
-            adapters.provider(provider),
-            adapters.transport(carrier),
-            provider_url=provider_url,
-            api_key=key,
-            host=host,
-            port=port,
-            session=session,
-            greet=greet,
-            settings=Settings(
-                created_ms=created_timeout_ms,
-                mark_every_ms=mark_every_ms,
-                barge_in=barge_in,
-            ),
-            engine=engine,
-            journals=None if journal == "none" else Path(journal),
-            journal_audio=journal_audio,
-            public_url=public_url,
-            max_calls=max_calls,
-        ) as running:
-            say(f"calls:   {running.url}   webhook: http://{running.authority}/twiml")
-            async with AsyncExitStack() as stack:
-                if at_control is not None:
-                    (at, on), token = at_control, os.environ.get(TOKEN_VARIABLE)
-                    api = Control(running.calls, host=at, port=on, token=token)
-                    await stack.enter_async_context(api)
-                    say(f"control: {api.url}/calls")
-                await anyio.sleep_forever()
+        async with (
+            Bridge(
+                adapters.provider(provider),
+                adapters.transport(carrier),
+                provider_url=provider_url,
+                api_key=key,
+                host=host,
+                port=port,
+                session=session,
+                greet=greet,
+                settings=Settings(
+                    created_ms=created_timeout_ms,
+                    mark_every_ms=mark_every_ms,
+                    barge_in=barge_in,
+                ),
+                engine=engine,
+                journals=None if journal == "none" else Path(journal),
+                journal_audio=journal_audio,
+                public_url=public_url,
+                max_calls=max_calls,
+            ) as running,
+            AsyncExitStack() as stack,
+        ):
+            where = [f"calls:   {running.url}   webhook: http://{running.authority}/twiml"]
+            if at_control is not None:
+                (at, on), token = at_control, os.environ.get(TOKEN_VARIABLE)
+                api = Control(running.calls, host=at, port=on, token=token)
+                await stack.enter_async_context(api)
+                where.append(f"control: {api.url}/calls")
+            say("\n".join(where))
+            await anyio.sleep_forever()
 
     _serve(serve, BargeinError)
 

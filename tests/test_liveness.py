@@ -1,0 +1,121 @@
+"""Every silence of the server is bounded, and every refusal settles what it names and nothing else."""
+
+import json
+
+import pytest
+
+from bargein import adapters
+from bargein.runtime import actions as do
+from bargein.runtime.errors import UsageError
+from bargein.runtime.session import Session, Settings
+
+from .scene import Scene, both_engines
+
+OPENAI = adapters.provider("openai")
+TWILIO = adapters.transport("twilio")
+
+
+@both_engines
+def test_a_server_that_promised_to_cancel_and_does_not_is_told_to_by_name(engine: str) -> None:
+    """Once, and the next request waits for its last word: cancel and create must not leave together (I9)."""
+    with Scene(engine, settings=Settings(settled_ms=1_000)) as call:
+        first = call.replies(5_000, finished=False)
+        call.hears_ms(400)
+        call.server_says(
+            {"type": "input_audio_buffer.speech_started", "audio_start_ms": 0, "item_id": "u"}
+        )
+        call.does("clear", f"truncate {first.item} 400")
+        second = call.requests()
+        call.waits_ms(999)
+        call.does()
+        call.waits_ms(1)
+        call.does(f"cancel {first.response}")
+        call.finishes(first.response)
+        call.does(f"create {second}")
+
+
+@both_engines
+def test_a_response_whose_last_word_is_lost_ends_by_the_clock(engine: str) -> None:
+    """What has arrived is heard to its end; the slot is free when the cancel is not answered either (I12)."""
+    settings = Settings(stalled_ms=2_000, settled_ms=500)
+    session = started(engine, settings)
+    ref, _ = session.request(0)
+    say(session, "response.created", 0, response={"id": "r", "metadata": {"client_event_id": ref}})
+    say(
+        session,
+        "response.output_audio.delta",
+        1_000,
+        response_id="r",
+        item_id="i",
+        delta="f39/f39/f39/",
+    )
+    assert session.advance(2_500) == []
+    assert wire(session.advance(3_000)) == ["response.cancel", "mark"]
+    mark = session.playout.marks[0][0]
+    heard = session.transport_received(json.dumps({"event": "mark", "mark": {"name": mark}}), 3_010)
+    (resolved,) = [a for a in heard if isinstance(a, do.Resolved)]
+    assert (resolved.verdict, resolved.items[0].state) == ("completed", "full")
+    _, held = session.request(3_020)
+    assert wire(held) == []
+    assert wire(session.advance(3_500)) == ["response.create"]
+
+
+@both_engines
+def test_a_response_that_is_named_and_never_heard_of_again_times_out(engine: str) -> None:
+    session = started(engine, Settings(stalled_ms=2_000))
+    ref, _ = session.request(0)
+    say(session, "response.created", 0, response={"id": "r", "metadata": {"client_event_id": ref}})
+    actions = session.advance(2_000)
+    assert wire(actions) == ["response.cancel"]
+    assert [a.verdict for a in actions if isinstance(a, do.Resolved)] == ["timed_out"]
+
+
+@both_engines
+def test_refused_settings_are_fatal(engine: str) -> None:
+    """Without them the provider may speak another audio format, which would be noise in somebody's ear."""
+    session = started(engine, Settings())
+    (asked,) = session.configure(0, {"type": "realtime", "nonsense": 1})
+    assert isinstance(asked, do.ToProvider)
+    op = json.loads(asked.data)["event_id"]
+    told = say(
+        session, "error", 10, error={"code": "unknown_parameter", "message": "No.", "event_id": op}
+    )
+    assert [(p.code, p.fatal) for p in told if isinstance(p, do.Problem)] == [
+        ("settings_refused", True)
+    ]
+
+
+@both_engines
+def test_an_error_about_the_application_s_own_message_settles_no_request_of_ours(
+    engine: str,
+) -> None:
+    session = started(engine, Settings())
+    ref, _ = session.request(0)
+    refused = {
+        "code": "conversation_already_has_active_response",
+        "message": "",
+        "event_id": "app_1",
+    }
+    say(session, "error", 10, error=refused)
+    assert session.responses[ref].verdict is None
+
+
+def test_a_request_that_cannot_be_said_is_refused_when_it_is_asked() -> None:
+    with pytest.raises(UsageError, match="cannot be said"):
+        started("table", Settings()).request(0, input=object())
+
+
+def started(engine: str, settings: Settings) -> Session:
+    session = Session(OPENAI, TWILIO, settings, engine=engine)
+    session.transport_received('{"event":"start","start":{"streamSid":"MZ1","callSid":"CA1"}}', 0)
+    return session
+
+
+def say(session: Session, kind: str, now_ms: int, **fields: object) -> list[do.Action]:
+    return session.provider_received(json.dumps({"type": kind, **fields}), now_ms)
+
+
+def wire(actions: list[do.Action]) -> list[str]:
+    """The kinds of the messages that go out, in order; audio aside."""
+    sent = [json.loads(a.data) for a in actions if isinstance(a, do.ToProvider | do.ToTransport)]
+    return [message.get("type", message.get("event")) for message in sent]
