@@ -67,6 +67,7 @@ CODES: Final[dict[str, str]] = {
     "E056": "A timeout is missing.",
     "E057": "A capability and the rest of the table contradict each other.",
     "E058": "No message becomes an event that is needed.",
+    "E059": "The grammar can say this, and no runtime carries it out yet.",
     # Warnings: the table means what it should.
     "W001": "A table lacks the editor's modeline, or its schema is not there.",
 }

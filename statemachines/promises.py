@@ -53,6 +53,18 @@ _CARRIES: Final[tuple[tuple[str, str, tuple[str, ...], str | None, str], ...]] =
 """(hook, variable that one of its messages must carry, under which values of which capability, or else)."""
 
 
+_NOT_YET: Final[dict[tuple[str, ...], tuple[str, ...]]] = {
+    ("wire", "frames"): ("binary", "mixed"),
+    ("can", "truncate", "is"): ("server",),
+    ("can", "playback", "is"): ("server",),
+    ("can", "clear", "is"): ("none",),
+    ("can", "marks", "is"): ("none",),
+    ("can", "heard", "is"): ("clock", "report", "server"),
+    ("can", "frames", "is"): ("paced",),
+}
+"""What a table may say of a peer and `runtime/` does not carry out: a call would be mute or its memory wrong."""
+
+
 def may_be_silent(peer: Provider | Transport, hook: str) -> bool:
     """True if `hook: []` would be right: the other side has no verb for it, or audio travels as bare frames."""
     if hook in _VERBS:
@@ -68,6 +80,10 @@ def check_promises(peer: Provider | Transport, find: Findings) -> None:
     _check_carried(peer, find)
     _check_heard(peer, find)
     can = _values(peer)
+    for place, values in _NOT_YET.items():
+        value = peer.wire.frames if place[0] == "wire" else can.get(place[1])
+        if value in values:
+            find.value("E059", f"'{value}' is not carried out yet", *place)
     if can.get("truncate") == "item_ms" and can.get("identifies") in ("response", "turn"):
         message = (
             f"truncate is item_ms, yet messages name no item: identifies is {can['identifies']}"
