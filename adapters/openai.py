@@ -144,7 +144,7 @@ RESPONSE = Machine(
             "deadline": (
                 # The server was to cancel it by itself and has not; now we do, by name, and wait
                 # once more.
-                Row(guard="untouched", do=("cancel",)),
+                Row(guard="left_to_server", do=("cancel",)),
                 # The server owes a last word and does not give it. Others may speak; this one stays
                 # fenced.
                 # see https://github.com/livekit/agents/issues/5642
@@ -984,7 +984,7 @@ _ERRORS: dict[str, ErrorRule] = {
 ADAPTER = ProviderAdapter(
     name="openai",
     abi=1,
-    digest="c5877e430a656bc1",
+    digest="00ca4231b4d893d4",
     response=RESPONSE,
     playback=PLAYBACK,
     can=_CAN,

@@ -36,10 +36,15 @@ _LAST_PHASE = 4
 
 
 _TOMBSTONES = ("cancelled", "timed_out")
+_ENDING = (*_TOMBSTONES, "done")
+"""States in which nothing but the server's last word is waited for."""
 
 
 class Interrupted:
-    """What one interrupt really did; each list holds our refs or the server's ids, in wire order."""
+    """What one interrupt really did; each list holds our refs or the server's ids, in wire order.
+
+    Items `to_forget` are deleted when the server has had its last word about their response.
+    """
 
     __slots__ = (
         "cancelled",
@@ -48,6 +53,7 @@ class Interrupted:
         "fenced",
         "forgotten",
         "left_to_server",
+        "to_forget",
         "truncated",
         "withdrawn",
     )
@@ -61,6 +67,7 @@ class Interrupted:
         self.fenced: list[str] = []
         self.truncated: list[tuple[str, int]] = []
         self.forgotten: list[str] = []
+        self.to_forget: list[str] = []
 
 
 class Operation:
@@ -106,6 +113,8 @@ class Lifecycle:
         self._covered: frozenset[str] = frozenset()
         self._cleared = False
         self.naming: str | None = None
+        self.turn: str | None = None
+        """Where the provider has no ids: the name we gave to the response that is being answered."""
         self._resolving: list[Response] = []
 
     # -- moving -----------------------------------------------------------------------------------
@@ -176,8 +185,8 @@ class Lifecycle:
 
     def _response_cancel(self, response: Response) -> None:
         sent = self.say(self.provider.cancel(self._operation_id("cancel"), response))
-        if sent:
-            response.cancel_sent = True
+        response.left_to_server = response.server_cancels and not sent
+        if response.state in _ENDING and not response.last_word:
             response.deadline_ms = self.now_ms + self.times["settled_ms"]
         report = self.report
         unsaid = report.left_to_server if response.server_cancels else report.fenced
@@ -216,6 +225,8 @@ class Lifecycle:
 
     def _response_free(self, response: Response) -> None:
         response.holds_slot = False
+        if response.server_id == self.turn:
+            self.turn = None  # Whatever comes without a name from now on is another's.
         self._forget_due(response)
 
     def _response_retire(self, response: Response) -> None:
@@ -242,6 +253,7 @@ class Lifecycle:
         generating = self.connected and response is not None and not response.last_word
         if generating and "forget" in self.provider.after_finished:
             item.forget_due = True
+            self.report.to_forget.append(item.item_id)
             item.memory = "pending"
         elif self._ask("delete", item, self.provider.forget):
             self.report.forgotten.append(item.item_id)

@@ -19,13 +19,13 @@ class Response:
 
     __slots__ = (
         "asks",
-        "cancel_sent",
         "code",
         "deadline_ms",
         "fenced_kinds",
         "holds_slot",
         "items",
         "last_word",
+        "left_to_server",
         "own",
         "ref",
         "seen_ms",
@@ -49,7 +49,7 @@ class Response:
         self.holds_slot = False
         self.last_word = False
         self.server_cancels = False
-        self.cancel_sent = False
+        self.left_to_server = False
         self.seen_ms = 0
         self.deadline_ms: int | None = None
         self.status: str | None = None
@@ -63,18 +63,13 @@ class Response:
         """The server had not named it before this event."""
         return self.server_id is None
 
-    @property
-    def untouched(self) -> bool:
-        """We have not told the server to cancel it, because it does so by itself."""
-        return self.server_id is not None and not self.cancel_sent
-
     def copy(self) -> "Response":
         """An independent copy."""
         new = Response.__new__(Response)
         new.ref, new.own, new.slot, new.state = self.ref, self.own, self.slot, self.state
         new.server_id, new.asks, new.written = self.server_id, self.asks, self.written
         new.holds_slot, new.last_word = self.holds_slot, self.last_word
-        new.server_cancels, new.cancel_sent = self.server_cancels, self.cancel_sent
+        new.server_cancels, new.left_to_server = self.server_cancels, self.left_to_server
         new.deadline_ms, new.seen_ms = self.deadline_ms, self.seen_ms
         new.status, new.code, new.verdict = self.status, self.code, self.verdict
         new.items, new.fenced_kinds = self.items.copy(), self.fenced_kinds
@@ -85,7 +80,7 @@ class Response:
         return (
             self.ref, self.slot, self.state, self.server_id, self.written, self.holds_slot,
             self.last_word, self.deadline_ms, self.status, self.code, self.verdict, tuple(self.items),
-            self.fenced_kinds, self.cancel_sent, self.seen_ms, self.asks,
+            self.fenced_kinds, self.left_to_server, self.seen_ms, self.asks,
         )  # fmt: skip
 
 

@@ -26,7 +26,6 @@ class Routing(Lifecycle):
     told_not_to_interrupt = False
     configuring: str | None = None
     unsolicited = 0
-    turn: str | None = None
     turns_made = 0
 
     # -- interrupting -------------------------------------------------------------------------------

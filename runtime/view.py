@@ -166,6 +166,7 @@ def report(done: Interrupted) -> dict[str, Any]:
         "fenced": list(done.fenced),
         "truncated": [{"item": item, "audio_end_ms": end_ms} for item, end_ms in done.truncated],
         "forgotten": list(done.forgotten),
+        "to_forget": list(done.to_forget),
     }
 
 

@@ -30,6 +30,7 @@ NOTHING: dict[str, Any] = {
     "fenced": [],
     "truncated": [],
     "forgotten": [],
+    "to_forget": [],
 }
 
 

@@ -155,6 +155,7 @@ async def test_an_interrupt_silences_at_once_and_is_remembered_a_round_trip_late
             "fenced": [],
             "truncated": [{"item": "item_1", "audio_end_ms": 100}],
             "forgotten": [],
+            "to_forget": [],
         }
         assert call.carrier.kinds()[-1] == "clear"
         assert call.provider.kinds()[-2:] == ["response.cancel", "conversation.item.truncate"]

@@ -62,6 +62,24 @@ def tables_must_be_right() -> Iterator[None]:
         raise fail(f"{summary(error.diagnostics)}; nothing was written", FINDING) from None
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        from bargein import __version__
+
+        say(f"bargein {__version__}")
+        raise typer.Exit(OK)
+
+
+@app.callback()
+def front(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Say which, and stop."),
+    ] = False,
+) -> None:
+    """Interruption in realtime voice agents: what the caller heard is what the model remembers."""
+
+
 # -- tables -----------------------------------------------------------------------------------------
 
 
