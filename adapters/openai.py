@@ -592,17 +592,6 @@ def _read_response_output_item_added(m: ResponseOutputItemAdded) -> tuple[events
     return (events.Announced(response=m.response_id, item=m.item.id, kind=_text(m.item.type)),)
 
 
-def _read_response_output_audio_delta(m: ResponseOutputAudioDelta) -> tuple[events.Event, ...]:
-    return (
-        events.Audio(
-            response=m.response_id,
-            item=m.item_id,
-            part=m.content_index if type(m.content_index) is int else None,
-            audio=m.delta,
-        ),
-    )
-
-
 def _read_response_output_audio_transcript_delta(
     m: ResponseOutputAudioTranscriptDelta,
 ) -> tuple[events.Event, ...]:
@@ -692,7 +681,6 @@ _READ: dict[type[Struct], Callable[[Any], tuple[events.Event, ...]]] = {
     InputAudioBufferSpeechStopped: _read_input_audio_buffer_speech_stopped,
     ResponseCreated: _read_response_created,
     ResponseOutputItemAdded: _read_response_output_item_added,
-    ResponseOutputAudioDelta: _read_response_output_audio_delta,
     ResponseOutputAudioTranscriptDelta: _read_response_output_audio_transcript_delta,
     ResponseOutputTextDelta: _read_response_output_text_delta,
     ResponseFunctionCallArgumentsDone: _read_response_function_call_arguments_done,
@@ -739,10 +727,20 @@ def decode(message: str | bytes) -> tuple[events.Event, ...]:
     Never raises: what cannot be read is `Malformed`, a kind that has no row is `Unknown`.
     """
     try:
-        received = _read(message)
+        m = _read(message)
     except (ValueError, RecursionError) as error:
         return (_unread(message, str(error)),)
-    return _READ[type(received)](received)
+    if type(m) is ResponseOutputAudioDelta:
+        return (
+            events.Audio(
+                response=m.response_id,
+                item=m.item_id,
+                part=m.content_index if type(m.content_index) is int else None,
+                audio=m.delta,
+            ),
+        )
+
+    return _READ[type(m)](m)
 
 
 def kind(message: str | bytes) -> str | None:

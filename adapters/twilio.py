@@ -93,10 +93,6 @@ def _read_start(m: Start) -> tuple[events.Event, ...]:
     return (events.StreamStarted(stream=m.start.stream_sid, call=_text(m.start.call_sid)),)
 
 
-def _read_media(m: Media) -> tuple[events.Event, ...]:
-    return (events.CallerAudio(audio=m.media.payload, track=_text(m.media.track)),)
-
-
 def _read_mark(m: Mark) -> tuple[events.Event, ...]:
     return (events.Marked(mark=m.mark.name),)
 
@@ -112,7 +108,6 @@ def _read_stop(_: Stop) -> tuple[events.Event, ...]:
 _READ: dict[type[Struct], Callable[[Any], tuple[events.Event, ...]]] = {
     Connected: _read_connected,
     Start: _read_start,
-    Media: _read_media,
     Mark: _read_mark,
     Dtmf: _read_dtmf,
     Stop: _read_stop,
@@ -143,10 +138,13 @@ def decode(message: str | bytes) -> tuple[events.Event, ...]:
     Never raises: what cannot be read is `Malformed`, a kind that has no row is `Unknown`.
     """
     try:
-        received = _read(message)
+        m = _read(message)
     except (ValueError, RecursionError) as error:
         return (_unread(message, str(error)),)
-    return _READ[type(received)](received)
+    if type(m) is Media:
+        return (events.CallerAudio(audio=m.media.payload, track=_text(m.media.track)),)
+
+    return _READ[type(m)](m)
 
 
 def kind(message: str | bytes) -> str | None:

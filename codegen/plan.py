@@ -89,6 +89,11 @@ class ConverterPlan(Struct, frozen=True):
         """Whether the message's fields matter; of some kinds only the arrival does."""
         return any(event.fields for event in self.events)
 
+    @property
+    def sounds(self) -> bool:
+        """Whether it is a message of audio and nothing else: nearly every message is, so `decode` reads it itself."""
+        return not self.steps and [e.cls for e in self.events] in (["Audio"], ["CallerAudio"])
+
 
 class ReceivePlan(Struct, frozen=True):
     """Everything `decode` needs; `helpers` are the functions its converters use."""
