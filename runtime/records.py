@@ -22,6 +22,7 @@ class Response:
         "code",
         "deadline_ms",
         "fenced_kinds",
+        "guessed",
         "holds_slot",
         "items",
         "last_word",
@@ -49,6 +50,7 @@ class Response:
         self.holds_slot = False
         self.last_word = False
         self.server_cancels = False
+        self.guessed = False
         self.left_to_server = False
         self.seen_ms = 0
         self.deadline_ms: int | None = None
@@ -70,6 +72,7 @@ class Response:
         new.server_id, new.asks, new.written = self.server_id, self.asks, self.written
         new.holds_slot, new.last_word = self.holds_slot, self.last_word
         new.server_cancels, new.left_to_server = self.server_cancels, self.left_to_server
+        new.guessed = self.guessed
         new.deadline_ms, new.seen_ms = self.deadline_ms, self.seen_ms
         new.status, new.code, new.verdict = self.status, self.code, self.verdict
         new.items, new.fenced_kinds = self.items.copy(), self.fenced_kinds
@@ -80,7 +83,7 @@ class Response:
         return (
             self.ref, self.slot, self.state, self.server_id, self.written, self.holds_slot,
             self.last_word, self.deadline_ms, self.status, self.code, self.verdict, tuple(self.items),
-            self.fenced_kinds, self.left_to_server, self.seen_ms, self.asks,
+            self.fenced_kinds, self.left_to_server, self.guessed, self.seen_ms, self.asks,
         )  # fmt: skip
 
 

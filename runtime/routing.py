@@ -93,6 +93,9 @@ class Routing(Lifecycle):
         self.route_audio(event)
 
     def _created(self, event: ev.Created) -> None:
+        asked = self.responses.get(event.request or "")
+        if asked is not None and asked.guessed and asked.server_id != event.response:
+            self._disown(asked)
         known = self.by_server.get(event.response) if event.response else None
         if known is None:
             if event.response in self.retired:
@@ -248,7 +251,10 @@ class Routing(Lifecycle):
             if response is None and server_id in self.retired:
                 self._fence_id(server_id)
                 return None
-        return response or self._mother(None, True)
+        if response is None:
+            response = self._mother(None, True)
+            response.guessed = response.own and self.provider.can["correlates"] != "order"
+        return response
 
     def _mother(self, request: str | None, by_order: bool) -> Response:
         """Whose response is being born."""
@@ -263,6 +269,22 @@ class Routing(Lifecycle):
             response.state, response.verdict = "cancelled", "interrupted"
         self.responses[response.ref] = response
         return response
+
+    def _disown(self, asked: Response) -> None:
+        """What was taken for this request's response, by order, was the server's own: let it be that."""
+        self.unsolicited += 1
+        other = asked.copy()
+        other.ref, other.own, other.guessed = f"auto_{self.unsolicited}", False, False
+        self.responses[other.ref] = other
+        if other.server_id is not None:
+            self.by_server[other.server_id] = other
+        for item_id in other.items:
+            if item_id in self.items:
+                self.items[item_id].ref = other.ref
+        asked.server_id, asked.items, asked.guessed = None, [], False
+        asked.status, asked.code, asked.last_word = None, None, False
+        if asked.verdict is None:
+            asked.state = self.provider.response.start
 
     def _asked(self, request: str | None) -> Response | None:
         """Our request of that name, if it was written and the server has not named its response."""

@@ -235,10 +235,10 @@ class Session(Routing):
         if not self.connected:
             return []
         events = self.provider.decode(message)
-        only = events[0] if len(events) == 1 else None
-        if type(only) is Audio:
+        if len(events) == 1 and type(only := events[0]) is Audio:
             if self.route_audio(only):
-                return self._take_out()
+                out, self.out = self.out, []  # Written out: nearly every message ends here.
+                return out
         else:
             for event in events:
                 self.route(event, message)

@@ -13,6 +13,7 @@ from .scene import Scene, both_engines
 
 OPENAI = adapters.provider("openai")
 TWILIO = adapters.transport("twilio")
+SPEECH = "f39/" * 200  # 75 ms of mu-law
 
 
 @both_engines
@@ -68,6 +69,46 @@ def test_a_response_that_is_named_and_never_heard_of_again_times_out(engine: str
     actions = session.advance(2_000)
     assert wire(actions) == ["response.cancel"]
     assert [a.verdict for a in actions if isinstance(a, do.Resolved)] == ["timed_out"]
+
+
+@both_engines
+def test_r11_an_answer_taken_for_a_request_s_is_given_back_when_its_own_is_born(
+    engine: str,
+) -> None:
+    """The server's own reply whose created event was lost, while a request of ours pends: both are heard."""
+    session = started(engine, Settings())
+    ref, _ = session.request(0)
+    say(session, "response.output_audio.delta", 10, response_id="v", item_id="iv", delta=SPEECH)
+    mine = {"id": "a", "metadata": {"client_event_id": ref}}
+    assert wire(say(session, "response.created", 20, response=mine)) == []
+    say(session, "response.output_audio.delta", 30, response_id="a", item_id="ia", delta=SPEECH)
+    done = {"status": "completed", "metadata": None}
+    say(session, "response.done", 40, response={"id": "v", **done})
+    told = say(session, "response.done", 50, response={"id": "a", **done})
+    while session.playout.marks:
+        mark = {"event": "mark", "mark": {"name": session.playout.marks[0][0]}}
+        told += session.transport_received(json.dumps(mark), 60)
+    verdicts = {a.ref: (a.response, a.verdict) for a in told if isinstance(a, do.Resolved)}
+    assert verdicts == {"auto_1": ("v", "completed"), ref: ("a", "completed")}
+    assert not session.responses
+
+
+@both_engines
+def test_r09_a_ghost_taken_for_another_s_is_still_cancelled_when_it_is_named(engine: str) -> None:
+    session = started(engine, Settings())
+    ref, _ = session.request(0)
+    session.interrupt(5)
+    first = say(
+        session, "response.output_audio.delta", 10, response_id="v", item_id="iv", delta=SPEECH
+    )
+    assert wire(first) == ["response.cancel"]
+    mine = {"id": "a", "metadata": {"client_event_id": ref}}
+    assert wire(say(session, "response.created", 20, response=mine)) == ["response.cancel"]
+    for server_id in ("v", "a"):
+        ended = {"id": server_id, "status": "cancelled"}
+        say(session, "response.done", 30, response=ended)
+    say(session, "conversation.item.deleted", 40, item_id="iv")
+    assert not session.by_server
 
 
 @both_engines
