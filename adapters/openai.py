@@ -332,6 +332,15 @@ class SessionUpdated(Struct, gc=False, tag_field="type", tag="session.updated"):
     session: Session | Other = None
 
 
+class SessionUpdate(Struct, gc=False, tag_field="type", tag="session.update"):
+    """`session.update` becomes `configured`.
+
+    Our own message: what we ask for holds until the server says what it made of it.
+    """
+
+    session: Session | Other = None
+
+
 class InputAudioBufferSpeechStarted(
     Struct, gc=False, tag_field="type", tag="input_audio_buffer.speech_started"
 ):
@@ -508,6 +517,7 @@ class Error(Struct, gc=False, tag_field="type", tag="error"):
 Received = (
     SessionCreated
     | SessionUpdated
+    | SessionUpdate
     | InputAudioBufferSpeechStarted
     | InputAudioBufferSpeechStopped
     | ResponseCreated
@@ -553,6 +563,19 @@ def _read_session_created(m: SessionCreated) -> tuple[events.Event, ...]:
 
 
 def _read_session_updated(m: SessionUpdated) -> tuple[events.Event, ...]:
+    session = _object(m.session, Session)
+    audio = _object(session.audio, SessionAudio)
+    input_ = _object(audio.input, SessionAudioInput)
+    turn_detection = _object(input_.turn_detection, SessionAudioInputTurnDetection)
+    return (
+        events.Configured(
+            interrupts_itself=_flag(turn_detection.interrupt_response),
+            vad=_text(turn_detection.type),
+        ),
+    )
+
+
+def _read_session_update(m: SessionUpdate) -> tuple[events.Event, ...]:
     session = _object(m.session, Session)
     audio = _object(session.audio, SessionAudio)
     input_ = _object(audio.input, SessionAudioInput)
@@ -677,6 +700,7 @@ def _read_error(m: Error) -> tuple[events.Event, ...]:
 _READ: dict[type[Struct], Callable[[Any], tuple[events.Event, ...]]] = {
     SessionCreated: _read_session_created,
     SessionUpdated: _read_session_updated,
+    SessionUpdate: _read_session_update,
     InputAudioBufferSpeechStarted: _read_input_audio_buffer_speech_started,
     InputAudioBufferSpeechStopped: _read_input_audio_buffer_speech_stopped,
     ResponseCreated: _read_response_created,
@@ -695,6 +719,7 @@ _KINDS = frozenset(
     {
         "session.created",
         "session.updated",
+        "session.update",
         "input_audio_buffer.speech_started",
         "input_audio_buffer.speech_stopped",
         "response.created",
@@ -982,7 +1007,7 @@ _ERRORS: dict[str, ErrorRule] = {
 ADAPTER = ProviderAdapter(
     name="openai",
     abi=1,
-    digest="00ca4231b4d893d4",
+    digest="01b7165f31d8d82e",
     response=RESPONSE,
     playback=PLAYBACK,
     can=_CAN,

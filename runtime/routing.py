@@ -168,9 +168,14 @@ class Routing(Lifecycle):
         self.out.append(CallerHeard(False))
 
     def _configured(self, event: ev.Configured) -> bool:
-        self.told_not_to_interrupt = event.interrupts_itself is False
+        self.learn(event)
         self.configuring = None
         return False  # The application wants to see the settings too.
+
+    def learn(self, event: ev.Configured) -> None:
+        """Take note of settings. Where they say nothing of turns, what was known before holds."""
+        if event.vad is not None or event.interrupts_itself is not None:
+            self.told_not_to_interrupt = event.interrupts_itself is False
 
     def _truncated(self, event: ev.Truncated) -> bool:
         return self._answer("truncate", event.item)

@@ -184,7 +184,11 @@ class Session(Routing):
         """
         self.now_ms = now_ms
         op = self._operation_id("configure")
-        if self.say(self.provider.configure(op, settings)):
+        messages = self.provider.configure(op, settings)
+        for event in (event for data in messages for event in self.provider.decode(data)):
+            if isinstance(event, ev.Configured):
+                self.learn(event)
+        if self.say(messages):
             self.configuring = op
         return self.finish_step()
 

@@ -112,6 +112,22 @@ def test_r09_a_ghost_taken_for_another_s_is_still_cancelled_when_it_is_named(eng
 
 
 @both_engines
+@pytest.mark.parametrize("echo", [{}, {"audio": {"input": {"turn_detection": None}}}])
+def test_r50_what_we_asked_of_turns_holds_where_the_server_does_not_repeat_it(
+    engine: str, echo: dict[str, object]
+) -> None:
+    """Told not to interrupt, the server will not cancel: with barge-in wanted all the same, we must."""
+    session = started(engine, Settings(barge_in="always"))
+    turns = {"type": "server_vad", "interrupt_response": False}
+    session.configure(0, {"type": "realtime", "audio": {"input": {"turn_detection": turns}}})
+    say(session, "session.created", 1, session=echo)
+    ref, _ = session.request(2)
+    mine = {"id": "a", "metadata": {"client_event_id": ref}}
+    say(session, "response.created", 3, response=mine)
+    assert wire(say(session, "input_audio_buffer.speech_started", 4)) == ["response.cancel"]
+
+
+@both_engines
 def test_refused_settings_are_fatal(engine: str) -> None:
     """Without them the provider may speak another audio format, which would be noise in somebody's ear."""
     session = started(engine, Settings())
@@ -152,8 +168,8 @@ def started(engine: str, settings: Settings) -> Session:
     return session
 
 
-def say(session: Session, kind: str, now_ms: int, **fields: object) -> list[do.Action]:
-    return session.provider_received(json.dumps({"type": kind, **fields}), now_ms)
+def say(call: Session, kind: str, now_ms: int, **fields: object) -> list[do.Action]:
+    return call.provider_received(json.dumps({"type": kind, **fields}), now_ms)
 
 
 def wire(actions: list[do.Action]) -> list[str]:
