@@ -9,8 +9,8 @@ from typing import Final, NamedTuple, Self
 
 import msgspec
 
+from .buffer import BUFFER_LIMIT_MS, Echo, MarksOnClear, PlayoutBuffer
 from .ear import Ear
-from .playout import BUFFER_LIMIT_MS, Echo, MarksOnClear, PlayoutBuffer
 from .voice import silence
 
 FRAME_MS: Final = 20

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bargein.simulator.buffer import MarksOnClear, PlayoutBuffer
 from bargein.simulator.ear import Ear, Segment
-from bargein.simulator.playout import MarksOnClear, PlayoutBuffer
 from bargein.simulator.twilio import TwilioCarrier
 from bargein.simulator.voice import caller_speech, silence, speech
 
