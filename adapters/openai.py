@@ -99,7 +99,8 @@ RESPONSE = Machine(
             # see https://github.com/livekit/agents/issues/5276
             "lost": (Row(go="cancelled", do=("clear", "cut", "resolve_failed", "retire")),),
         },
-        # The server has finished generating it. Its speech may still be playing.
+        # The server has finished generating it, or has fallen silent about it. Its speech may still
+        # be playing.
         "done": {
             # created, content: Nothing may follow the last word; what does is not played.
             "created": (Row(),),

@@ -32,7 +32,7 @@ from .driver import Driver, Limits
 from .errors import ProviderError, UsageError
 from .journal import Journal, JournalError, check_folder, journal_path
 from .session import Session, Settings
-from .streams import WebSocketStream
+from .streams import WebSocketStream, listen
 
 __all__ = ["Bridge"]
 
@@ -137,16 +137,10 @@ class Bridge:
         app.router.add_get(f"/{self._transport.name}", self._accept)
         app.router.add_route("GET", "/twiml", self._twiml)
         app.router.add_route("POST", "/twiml", self._twiml)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        self._runner = await listen(app, self._host, self._port)
         self._http = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=None)
         )
-        try:
-            await self._runner.setup()
-            await web.TCPSite(self._runner, self._host, self._port).start()
-        except BaseException:
-            await self._shut()
-            raise
         self._port = self._runner.addresses[0][1]
         return self
 

@@ -22,6 +22,7 @@ from aiohttp import web
 from .calls import Calls
 from .driver import Driver
 from .errors import UsageError
+from .streams import listen
 
 __all__ = ["Control"]
 
@@ -86,13 +87,7 @@ class Control:
         app.router.add_get("/calls/{id}", self._show)
         app.router.add_post("/calls/{id}/request", self._request)
         app.router.add_post("/calls/{id}/interrupt", self._interrupt)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
-        try:
-            await self._runner.setup()
-            await web.TCPSite(self._runner, self._host, self._port).start()
-        except BaseException:
-            await self._runner.cleanup()
-            raise
+        self._runner = await listen(app, self._host, self._port)
         self._port = self._runner.addresses[0][1]
         return self
 

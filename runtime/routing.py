@@ -94,8 +94,10 @@ class Routing(Lifecycle):
 
     def _created(self, event: ev.Created) -> None:
         asked = self.responses.get(event.request or "")
-        if asked is not None and asked.guessed and asked.server_id != event.response:
-            self._disown(asked)
+        if asked is not None and asked.guessed:
+            if asked.server_id != event.response:
+                self._disown(asked)
+            asked.guessed = False
         known = self.by_server.get(event.response) if event.response else None
         if known is None:
             if event.response in self.retired:
@@ -286,7 +288,7 @@ class Routing(Lifecycle):
         for item_id in other.items:
             if item_id in self.items:
                 self.items[item_id].ref = other.ref
-        asked.server_id, asked.items, asked.guessed = None, [], False
+        asked.server_id, asked.items = None, []
         asked.status, asked.code, asked.last_word = None, None, False
         if asked.verdict is None:
             asked.state = self.provider.response.start

@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol
 import anyio
 from aiohttp import ClientWebSocketResponse, WebSocketError, WSCloseCode, WSMessage, WSMsgType, web
 
-__all__ = ["MessageStream", "Outbox", "WebSocketStream"]
+__all__ = ["MessageStream", "Outbox", "WebSocketStream", "listen"]
 
 AT_ONCE_BYTES: Final = 32 * 1024
 """While less than this waits in a socket's buffer, writing to it cannot block: half of asyncio's high-water mark."""
@@ -194,6 +194,21 @@ class Outbox:
         self.gone = True
         self.queue.clear()
         self.waiting_bytes = 0
+
+
+async def listen(app: web.Application, host: str, port: int) -> web.AppRunner:
+    """Serve `app` at `host:port`; the runner's first address tells which port 0 became, `cleanup` ends it.
+
+    :raises OSError: if the address cannot be had; then nothing is left running.
+    """
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+    try:
+        await runner.setup()
+        await web.TCPSite(runner, host, port).start()
+    except BaseException:
+        await runner.cleanup()
+        raise
+    return runner
 
 
 def _transport(websocket: object) -> asyncio.WriteTransport | None:

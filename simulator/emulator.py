@@ -11,6 +11,8 @@ from typing import Any, Final, Self
 import anyio
 from aiohttp import web
 
+from bargein.runtime.streams import listen
+
 from .emulator_connection import Connection, OnEvent, SilenceRule
 from .emulator_plan import Plan, PlannedItem, load_plans
 from .openai import OpenAIServer, Rules
@@ -84,13 +86,7 @@ class Emulator:
     async def __aenter__(self) -> Self:
         app = web.Application()
         app.router.add_get(PATH, self._accept)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_CLOSE_TIMEOUT_S)
-        await self._runner.setup()
-        try:
-            await web.TCPSite(self._runner, self._host, self._port).start()
-        except BaseException:
-            await self._runner.cleanup()
-            raise
+        self._runner = await listen(app, self._host, self._port)
         self._port = self._runner.addresses[0][1]
         return self
 

@@ -94,6 +94,20 @@ def test_r11_an_answer_taken_for_a_request_s_is_given_back_when_its_own_is_born(
 
 
 @both_engines
+def test_a_guess_that_was_confirmed_is_no_guess_any_more(engine: str) -> None:
+    """Content overtakes its created event; a second birth under the same name is a ghost, not the owner."""
+    session = started(engine, Settings())
+    ref, _ = session.request(0)
+    say(session, "response.output_audio.delta", 10, response_id="a", item_id="ia", delta=SPEECH)
+    mine = {"metadata": {"client_event_id": ref}}
+    assert wire(say(session, "response.created", 20, response={"id": "a", **mine})) == []
+    ghost = say(session, "response.created", 30, response={"id": "b", **mine})
+    assert wire(ghost) == ["response.cancel"]
+    assert session.by_server["a"].ref == ref
+    assert session.responses[ref].state == "streaming"
+
+
+@both_engines
 def test_r09_a_ghost_taken_for_another_s_is_still_cancelled_when_it_is_named(engine: str) -> None:
     session = started(engine, Settings())
     ref, _ = session.request(0)
