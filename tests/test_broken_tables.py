@@ -102,7 +102,7 @@ CASES = [
     broken("an unknown key", "E010", "unknown key 'gone'; did you mean 'go'?", RESPONSE, ("{go: created,", "{‸gone: created,")),
     broken("a misspelled key that is needed", "E010", "did you mean 'when'?", RESPONSE, ("    when:\n      created:   {go: created", "    ‸whne:\n      created:   {go: created")),
     broken("an unquoted sentence with a comma", "E010", "unknown key 'before we'", RESPONSE, ("why: The last word was already said.", "why: The last word, ‸before we")),
-    broken("a missing key", "E011", "key 'is' is missing", RESPONSE, ("  done:\n    is: The server has finished generating it. Its speech may still be playing.\n", "  ‸done:\n")),
+    broken("a missing key", "E011", "key 'is' is missing", RESPONSE, ("  done:\n    is: \"The server has finished generating it, or has fallen silent about it. Its speech may still be playing.\"\n", "  ‸done:\n")),
     broken("a missing section", "E011", "key 'start' is missing", RESPONSE, ("machine: response", "‸machine: response"), ("start: requested\n", "")),
     broken("a row of receive without an event", "E011", "key 'event' is missing", TWILIO, ("stop:      {event: ended}", "‸stop:      {why: At the end.}")),
     broken("an unknown event in a machine", "E012", "unknown event 'craeted'; did you mean 'created'?", RESPONSE, ("created:   {go: created,", "‸craeted:   {go: created,")),
