@@ -102,9 +102,15 @@ RESPONSE = Machine(
         # The server has finished generating it, or has fallen silent about it. Its speech may still
         # be playing.
         "done": {
-            # created, content: Nothing may follow the last word; what does is not played.
+            # Nothing may follow the last word; what does is not played.
             "created": (Row(),),
-            "content": (Row(),),
+            "content": (
+                # We had given it up and told the server to stop, and it speaks on: more than the
+                # caller will hear. What was heard is kept.
+                Row(guard="owed", go="cancelled", do=("clear", "cut", "resolve_interrupted")),
+                # Nothing may follow the last word; what does is not played.
+                Row(),
+            ),
             # finished, stopped: The last word was already said.
             "finished": (Row(),),
             "stopped": (Row(),),
@@ -198,6 +204,8 @@ PLAYBACK = Machine(
             "interrupt": (Row(go="skipped", do=("forget", "settle")),),
             # Text or nothing. There was nothing to hear and there is nothing to forget.
             "empty": (Row(go="skipped", do=("settle",)),),
+            # It is not settled.
+            "overrun": (Row(),),
             "lost": (Row(go="skipped", do=("forget", "settle")),),
             # confirmed, refused, unanswered: Nothing was asked of the server about it.
             "confirmed": (Row(),),
@@ -220,6 +228,8 @@ PLAYBACK = Machine(
             ),
             # It has audio.
             "empty": (Row(),),
+            # It is not settled.
+            "overrun": (Row(),),
             "lost": (
                 # The caller hung up, or the line broke: the last confirmation stands.
                 Row(guard="heard", go="partial", do=("truncate", "settle")),
@@ -241,6 +251,8 @@ PLAYBACK = Machine(
             "interrupt": (Row(),),
             # It has audio.
             "empty": (Row(),),
+            # The server remembers the rest too, unless we cut it where the caller stopped hearing.
+            "overrun": (Row(go="partial", do=("truncate",)),),
             # It was heard before the line broke.
             "lost": (Row(),),
             # confirmed, refused, unanswered: Nothing was asked of the server about it.
@@ -260,6 +272,8 @@ PLAYBACK = Machine(
             "lost": (Row(),),
             # It has audio.
             "empty": (Row(),),
+            # It was cut, and with the cut goes what came after it.
+            "overrun": (Row(),),
             "confirmed": (Row(do=("confirm",)),),
             "refused": (
                 # The server counts its audio a little shorter than its bytes; ask once for less.
@@ -282,6 +296,12 @@ PLAYBACK = Machine(
             "lost": (Row(),),
             # It is settled.
             "empty": (Row(),),
+            "overrun": (
+                # It was taken for empty, and is not.
+                Row(guard="unasked", do=("forget",)),
+                # It is deleted, or will be when it is finished.
+                Row(),
+            ),
             "confirmed": (Row(do=("confirm",)),),
             # The server keeps an item that nobody heard; the application must know.
             "refused": (Row(do=("diverge",)),),
@@ -1008,7 +1028,7 @@ _ERRORS: dict[str, ErrorRule] = {
 ADAPTER = ProviderAdapter(
     name="openai",
     abi=1,
-    digest="01b7165f31d8d82e",
+    digest="a58b36a2e54559eb",
     response=RESPONSE,
     playback=PLAYBACK,
     can=_CAN,

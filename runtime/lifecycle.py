@@ -124,8 +124,8 @@ class Lifecycle:
 
         Their actions run phase by phase, not one by one; one clear serves all, and no handle concludes midway.
         """
-        self._covered = frozenset(response.ref for response in responses)
         self._cleared = False
+        covered: list[str] = []
         plan: list[tuple[int, Response, str]] = []
         for response in responses:
             state = response.state
@@ -133,6 +133,9 @@ class Lifecycle:
             if response.state != state:
                 self._response_moved(response, event)
             plan += [(_PHASE.get(name, _LAST_PHASE), response, name) for name in done]
+            if "cut" in done:
+                covered.append(response.ref)
+        self._covered = frozenset(covered)
         plan.sort(key=lambda step: step[0])
         for _, response, name in plan:
             _RESPONSE_ACTIONS[name](self, response)
@@ -286,6 +289,7 @@ class Lifecycle:
 
     def _ask(self, kind: str, item: Item, hook: Callable[[str, Any], Wire]) -> bool:
         op = self._operation_id(kind)
+        item.asked = True
         if self.say(hook(op, item)):
             due_ms = self.now_ms + self.times["answer_ms"]
             self.operations[op] = Operation(kind, item.item_id, due_ms)

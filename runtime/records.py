@@ -65,6 +65,11 @@ class Response:
         """The server had not named it before this event."""
         return self.server_id is None
 
+    @property
+    def owed(self) -> bool:
+        """The server has not said its last word about it."""
+        return not self.last_word
+
     def copy(self) -> "Response":
         """An independent copy."""
         new = Response.__new__(Response)
@@ -95,6 +100,7 @@ class Item:
     """
 
     __slots__ = (
+        "asked",
         "at_carrier",
         "bytes_per_ms",
         "clock_end_ms",
@@ -133,6 +139,7 @@ class Item:
         self.has_text = False
         self.forget_due = False
         self.cut_ms = 0
+        self.asked = False
         self.refusals = 0
         self.clock_end_ms = 0
         self.memory: Memory = "exact"
@@ -162,6 +169,11 @@ class Item:
         return self.heard_bytes >= self.bytes_per_ms
 
     @property
+    def unasked(self) -> bool:
+        """The server was never asked to cut or delete it."""
+        return not self.asked and not self.forget_due
+
+    @property
     def first_refusal(self) -> bool:
         """The server has refused this only once; a shorter cut may pass."""
         return self.refusals == 1
@@ -188,7 +200,12 @@ class Item:
         new.received_bytes, new.sent_bytes = self.received_bytes, self.sent_bytes
         new.marked_bytes, new.heard_bytes = self.marked_bytes, self.heard_bytes
         new.complete, new.has_text, new.forget_due = self.complete, self.has_text, self.forget_due
-        new.cut_ms, new.refusals, new.clock_end_ms = self.cut_ms, self.refusals, self.clock_end_ms
+        new.asked, new.cut_ms, new.refusals, new.clock_end_ms = (
+            self.asked,
+            self.cut_ms,
+            self.refusals,
+            self.clock_end_ms,
+        )
         new.memory, new.reason, new.evidence = self.memory, self.reason, self.evidence
         new.held, new.at_carrier = self.held.copy(), self.at_carrier.copy()
         return new
@@ -198,7 +215,7 @@ class Item:
         return (
             self.item_id, self.ref, self.state, self.received_bytes, self.sent_bytes,
             self.marked_bytes, self.heard_bytes, self.complete, self.has_text, self.forget_due,
-            self.cut_ms, self.refusals, self.clock_end_ms, self.memory, self.part,
+            self.asked, self.cut_ms, self.refusals, self.clock_end_ms, self.memory, self.part,
             self.reason, self.evidence, tuple(end for end, _ in self.held),
             tuple(end for end, _ in self.at_carrier),
         )  # fmt: skip

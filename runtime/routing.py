@@ -74,6 +74,7 @@ class Routing(Lifecycle):
         response.seen_ms = self.now_ms
         item = self.items.get(event.item or "") or self._item(response, event.item)
         if item.state not in SOUNDING:
+            self._overruns(item)
             self._fence(response, item.item_id, "audio")
             return False
         item.complete = False  # Its audio was said to be over, and is not.
@@ -81,13 +82,13 @@ class Routing(Lifecycle):
             return False
         if self.playout.extend(item, audio, self.now_ms, self.out):
             return True
-        if not item.received_bytes:
+        first = not item.received_bytes
+        if first:
             item.part = event.part or 0
         playout = self.playout
         playout.take(item, audio)
         playout.pump(self.now_ms, self.out, self._talking)
-        head = playout.queue[0]
-        return head.state != "queued" or not head.sent_bytes
+        return not first  # Its first audio may end what was heard before it, and start it.
 
     def _audio(self, event: ev.Audio) -> None:
         self.route_audio(event)
@@ -111,6 +112,8 @@ class Routing(Lifecycle):
             return
         if response.unborn:
             self._named_move(response, event.response or self._new_turn(), "created")
+        elif response.state == "done" and response.owed:
+            self._named_move(response, event.response, "content")
         if event.kind in (None, "message") and response.state != "done":
             self._item(response, event.item)
 
@@ -224,11 +227,16 @@ class Routing(Lifecycle):
             kind = self.operations[op].kind
             gone = rule == "gone" or (rule == "benign" and kind == "truncate")
             self.answered(op, "confirmed" if gone else "refused", event.message)
-        harmless = rule in ("benign", "gone") or op.startswith(self.prefix + "cancel_")
+        harmless = rule in ("benign", "gone") or op.startswith(self._settling)
         if rule == "fatal" or not (settles or harmless):
             text = event.message or "the provider reported an error"
             code = event.code or "provider_error"
             self.out.append(Problem("provider", code, text, rule == "fatal"))
+
+    @property
+    def _settling(self) -> tuple[str, ...]:
+        """How the names of operations begin whose late refusal changes nothing: they were given up before."""
+        return tuple(self.prefix + kind for kind in ("cancel_", "truncate_", "delete_"))
 
     def answered(self, op: str, event: str, reason: str | None = None) -> None:
         """The server has answered (`confirmed`, `refused`) or not answered (`unanswered`) an operation."""
@@ -332,11 +340,17 @@ class Routing(Lifecycle):
         if response.state == "streaming":
             response.seen_ms = self.now_ms
             return response
-        if kind == "audio" and response.state != "done":
-            item = self._item(response, event.item)
-            item.received_bytes += len(event.audio) if isinstance(event, ev.Audio) else 0
+        known = self.items.get(event.item or "")
+        if isinstance(event, ev.Audio) and (known is not None or response.state != "done"):
+            item = known or self._item(response, event.item)
+            item.received_bytes += len(event.audio)
+            self._overruns(item)
         self._fence(response, event.item, kind)
         return None
+
+    def _overruns(self, item: Item) -> None:
+        if item.settled:
+            self.move_item(item, "overrun")
 
     def _item(self, response: Response, item_id: str | None) -> Item:
         """The item of that id, made if new. An item of an interrupted response is born interrupted."""
@@ -349,6 +363,8 @@ class Routing(Lifecycle):
             response.items.append(item_id)
             if response.state in ("cancelled", "timed_out"):
                 self.move_item(item, "interrupt")
+                if response.deadline_ms is None:  # Given up before; its last word is due again.
+                    response.deadline_ms = self.now_ms + self.times["settled_ms"]
         return item
 
     def _fence(self, response: Response, item_id: str | None, kind: str) -> None:

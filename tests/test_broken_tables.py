@@ -139,7 +139,7 @@ CASES = [
     broken("undecided cells", "E023", "'done' does not decide 'finished', 'stopped' and 'lost'", RESPONSE, ("  done:\n", "  ‸done:\n"), ("      finished, stopped: {do: [], why: The last word was already said.}\n", ""), ("      lost:      {do: [], why: \"All of it has arrived; its speech plays on and concludes it.\"}\n", "")),
     broken("an event decided twice", "E024", "'done' decides 'content' twice; the first is in line", RESPONSE, ("      finished, stopped: {do", "      ‸content, finished, stopped: {do")),
     broken("a state out of reach", "E025", "no way leads from the start to 'timed_out'", RESPONSE, *[("{go: timed_out, do", "{go: cancelled, do")] * 2, ("  timed_out:\n", "  ‸timed_out:\n")),
-    broken("a state too many", "E026", "'playback' has no state 'paused'", PLAYBACK, ("states:\n", "states:\n  ‸paused: {is: It pauses., when: {\"started, played, overdue, interrupt, empty, lost, confirmed, refused, unanswered\": {go: full}}}\n"), also=("E025",)),
+    broken("a state too many", "E026", "'playback' has no state 'paused'", PLAYBACK, ("states:\n", "states:\n  ‸paused: {is: It pauses., when: {\"started, played, overdue, interrupt, empty, overrun, lost, confirmed, refused, unanswered\": {go: full}}}\n"), also=("E025",)),
     broken("a state by another name", "E026", "has no state 'muted'; expected 'skipped'", PLAYBACK, *[("go: skipped", "go: muted")] * 5, ("  skipped:\n", "  ‸muted:\n"), also=("E026",)),
     files("a machine that is not there", "E027", "the machine 'playback' is missing", playback=None),
     broken("nothing done, and no why", "E028", "nothing is done here, and no `why`", PLAYBACK, ("{do: [], why: It has audio.}", "{do: ‸[]}")),

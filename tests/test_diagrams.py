@@ -189,7 +189,7 @@ def test_an_intent_without_a_message_is_drawn_as_nothing() -> None:
 def test_fenced_and_closed_states_have_borders_of_their_own() -> None:
     """What must stay unheard is seen at a glance."""
     response, playback = (Read(picture(TABLES.machines[m])) for m in ("response", "playback"))
-    assert response.kinds == {"done": "closed", "cancelled": "fenced", "timed_out": "fenced"}
+    assert response.kinds == {"cancelled": "fenced", "timed_out": "fenced"}
     assert playback.kinds == dict.fromkeys(("full", "partial", "skipped"), "closed")
 
 

@@ -81,11 +81,11 @@ def test_what_waits_says_for_what() -> None:
 
 
 def test_a_key_of_several_events_explains_each_of_them() -> None:
-    """`created, content: …` is one row of the file and two cells."""
-    cells = [explain(TABLES, "openai", "response", "done", e) for e in ("created", "content")]
+    """`finished, stopped: …` is one row of the file and two cells."""
+    cells = [explain(TABLES, "openai", "response", "done", e) for e in ("finished", "stopped")]
     assert cells[0].cases == cells[1].cases
     assert cells[0].event_is != cells[1].event_is
-    assert line_of(cells[0].cases[0].declared).startswith("created, content:")
+    assert line_of(cells[0].cases[0].declared).startswith("finished, stopped:")
 
 
 def test_a_provider_without_a_verb_says_nothing_and_why() -> None:
