@@ -5,6 +5,7 @@ the buffer. How a carrier spells this is its own module's affair (`simulator/twi
 """
 
 from collections import deque
+from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple
 
 from .ear import Ear
@@ -74,6 +75,11 @@ class PlayoutBuffer:
     def pending_marks(self) -> list[str]:
         """Marks that wait for audio, in order."""
         return [entry for entry in self._entries if isinstance(entry, str)]
+
+    @property
+    def pending_audio(self) -> list[bytes]:
+        """Audio that waits, in order; of the first piece some may have played."""
+        return [entry for entry in self._entries if isinstance(entry, bytes)]
 
     @property
     def next_mark_in_ms(self) -> int | None:
@@ -151,6 +157,15 @@ class PlayoutBuffer:
         self.now_ms = started_ms - (-len(played) // per_ms)
         self.ear.hear(bytes(played), started_ms)
         return echoes
+
+    def rename_marks(self, names: Mapping[str, str]) -> None:
+        """Give marks that wait other names."""
+        self._entries = deque(
+            [
+                names.get(entry, entry) if isinstance(entry, str) else entry
+                for entry in self._entries
+            ]
+        )
 
     def copy(self) -> "PlayoutBuffer":
         """A buffer, with an ear of its own, that goes on from here."""

@@ -123,6 +123,13 @@ class Ear:
             found.append(f"{self.foreign_ms} ms of sound belong to no item")
         return found
 
+    def forget(self, item: int, from_ms: int = 0) -> None:
+        """Drop what was heard of `item` from `from_ms` on, as if it had never sounded."""
+        kept = [
+            s._replace(to_ms=min(s.to_ms, from_ms)) if s.item == item else s for s in self.segments
+        ]
+        self.segments = tuple([s for s in kept if s.duration_ms > 0])
+
     def copy(self) -> "Ear":
         """An ear that has heard the same and goes its own way from here."""
         twin = Ear(self.bytes_per_ms)

@@ -9,7 +9,7 @@ the same bytes. `copy` and `key` are cheap, an explorer lives on them.
 """
 
 from collections.abc import Callable, Hashable, Mapping
-from typing import Any, Final, Literal, NamedTuple, cast
+from typing import Any, Final, Literal, NamedTuple, Self, cast
 
 import msgspec
 
@@ -66,6 +66,8 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     """Whether a `response.done` may come for a response that was never created."""
     refusals: bool = False
     """Whether an accepted request may be refused after all."""
+    words: bool = True
+    """Whether the transcript of what is spoken goes along with it."""
     speech_turns: int = 0
     """How often the caller may begin to speak."""
     drops: bool = False
@@ -80,6 +82,9 @@ class OpenAIServer(Replies):
     """
 
     __slots__ = ("bounds",)
+
+    speech: Final = "hears_speech_start"
+    audio: Final = "speaks"
 
     def __init__(
         self,
@@ -164,7 +169,9 @@ class OpenAIServer(Replies):
             "refuses": lambda: self.refuses(response),
             "announces": lambda: self.announces(response, cast(ItemKind, how)),
             "calls": lambda: self.calls(response, item),
-            "speaks": lambda: self.speaks(response, item, delta_ms),
+            "speaks": lambda: self.speaks(
+                response, item, delta_ms, None if self.bounds.words else ""
+            ),
             "says_text": lambda: self.says_text(response, item, "words "),
             "ends_item": lambda: self.ends_item(response, item),
             "trailing_delta": lambda: self.trailing_delta(response, item, delta_ms),
@@ -177,13 +184,55 @@ class OpenAIServer(Replies):
 
     # What an explorer and a test need.
 
+    @property
+    def owes(self) -> bool:
+        """Whether it has still to say something by itself: nobody need make the caller speak for it."""
+        return any(each.act not in _NOT_OWED for each in self.choices())
+
+    def tidy(self) -> None:
+        """Drop what no later step depends on: the numbers of past events and turns, past errors, the caller's items,
+        how a response ended.
+        Names that are free are given again, the lowest first.
+
+        So `Bounds.speech_turns` no longer bounds: who tidies counts the turns.
+        """
+        self._event_count = self._speech_turns = 0
+        self._item_count = self._response_count = 0
+        self.errors = ()
+        for response in self.responses.values():
+            if response.done:
+                self._change(response.id, state="completed", reason=None, trailing=0, cancels=0)
+            elif response.cancels:
+                self._change(response.id, cancels=0)
+        for item in list(self.conversation.items.values()):
+            whose = self.responses.get(item.response or "")
+            if item.role == "user":
+                self.conversation.forget(item.id)
+            elif whose is not None and whose.done:
+                if item.deleted:
+                    self.forget_item(item.id)
+                elif item.status != "completed":
+                    self.conversation.change(item.id, status="completed")
+
+    def forget_item(self, item_id: str) -> None:
+        """Drop an item of a response that is done. Its name is not given again while the response is known."""
+        self.conversation.forget(item_id)
+
+    def forget(self, response_id: str) -> None:
+        """Drop a response that is done and its items, as if they had never been. Nobody may speak of them
+        any more, and their names are free again.
+        """
+        for item_id in self.responses.pop(response_id).items:
+            if item_id in self.conversation.items:
+                self.conversation.forget(item_id)
+
     def memory(self) -> list[Remembered]:
         """What the server remembers of every item ever made, in order: the oracle."""
         return self.conversation.memory()
 
-    def copy(self) -> "OpenAIServer":
+    def copy(self) -> Self:
         """An independent copy. Frozen parts are shared, so it costs a few dict copies."""
-        twin = object.__new__(OpenAIServer)
+        twin = object.__new__(type(self))
         for slot in _SLOTS:
             setattr(twin, slot, getattr(self, slot))
         twin.conversation = self.conversation.copy()
@@ -207,12 +256,13 @@ class OpenAIServer(Replies):
             self._owes_response,
             self._item_count,
             self._response_count,
-            self._voice_count,
             self.cancels_without_id,
             self.muted,
             self.closed,
         )
 
+
+_NOT_OWED: Final = ("hears_speech_start", "loses_connection")
 
 _SLOTS: Final = tuple(
     slot for kind in OpenAIServer.__mro__ for slot in getattr(kind, "__slots__", ())

@@ -81,9 +81,9 @@ class Generation(ServerState):
         default conversation only), and for messages `response.content_part.added`.
         """
         response = self._active(response_id)
-        self._item_count += 1
+        number = self._number_of_item(response)
         item = Item(
-            id=self._fresh_item_id(),
+            id=f"item_{number}",
             kind="function_call" if kind == "function_call" else "message",
             role="assistant",
             response=response_id,
@@ -91,14 +91,11 @@ class Generation(ServerState):
             bytes_per_ms=response.bytes_per_ms,
             in_conversation=not response.out_of_band,
             name=name if kind == "function_call" else "",
-            call_id=f"call_{self._item_count}" if kind == "function_call" else "",
+            call_id=f"call_{number}" if kind == "function_call" else "",
         )
         if kind != "function_call":
             text = kind == "text" or response.text_only
-            self._voice_count += 1
-            item = msgspec.structs.replace(
-                item, modality="text" if text else "audio", voice=self._voice_count
-            )
+            item = msgspec.structs.replace(item, modality="text" if text else "audio", voice=number)
         self.conversation.add(item)
         self._change(response_id, items=(*response.items, item.id))
         whose = {"response_id": response_id, "output_index": item.output_index}

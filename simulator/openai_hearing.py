@@ -35,9 +35,10 @@ class Hearing(Generation):
         """
         if not self.detects_turns or self._speech_item:
             return []
-        self._item_count += 1
-        self._speech_item = self._fresh_item_id()
         self._speech_turns += 1
+        self._speech_item = f"item_heard_{self._speech_turns}"
+        while self._speech_item in self.conversation.items:
+            self._speech_item += "_"
         events = [
             self._event(
                 "input_audio_buffer.speech_started",

@@ -191,6 +191,11 @@ class Conversation:
         item = self.items[item_id] = msgspec.structs.replace(self.items[item_id], **fields)
         return item
 
+    def forget(self, item_id: str) -> None:
+        """Drop an item as if it had never been made."""
+        del self.items[item_id]
+        self.order = tuple(other for other in self.order if other != item_id)
+
     def before(self, item_id: str) -> str | None:
         """The item in front of this one, if any."""
         at = self.order.index(item_id)

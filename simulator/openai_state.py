@@ -69,7 +69,6 @@ class ServerState:
         "_owes_response",
         "_response_count",
         "_session_key",
-        "_voice_count",
         "closed",
         "conversation",
         "errors",
@@ -95,7 +94,6 @@ class ServerState:
         self._event_count = 0
         self._item_count = 0
         self._response_count = 0
-        self._voice_count = 0
 
     # What a Scene asks to name things.
 
@@ -139,6 +137,8 @@ class ServerState:
     ) -> Response:
         params = params or ResponseParams()
         self._response_count += 1
+        while f"resp_{self._response_count}" in self.responses:
+            self._response_count += 1
         session_format = ((self.session.get("audio") or {}).get("output") or {}).get("format") or {}
         encoding = session_format.get("type", "audio/pcm")
         if params.audio and params.audio.output and params.audio.output.format:
@@ -193,9 +193,17 @@ class ServerState:
         return response
 
     def _fresh_item_id(self) -> str:
-        while f"item_{self._item_count}" in self.conversation.items:
+        while f"item_client_{self._item_count}" in self.conversation.items:
             self._item_count += 1
-        return f"item_{self._item_count}"
+        return f"item_client_{self._item_count}"
+
+    def _number_of_item(self, response: Response) -> int:
+        """Items are numbered by their response and their place in it, so that names do not depend on what
+        else happened: an explorer meets fewer states that differ in names alone."""
+        number = 100 * (int(response.id.removeprefix("resp_")) - 1) + len(response.items) + 1
+        while f"item_{number}" in self.conversation.items:
+            number += 1
+        return number
 
     def _set_session(self, session: Json) -> None:
         self._session_key = msgspec.json.encode(session)

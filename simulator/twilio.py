@@ -197,6 +197,10 @@ class TwilioCarrier:
         twin._said_ms = self._said_ms
         return twin
 
+    def tidy(self) -> None:
+        """Drop what no later step depends on: the numbers of past messages."""
+        self._sequence = 0
+
     def key(self) -> tuple[object, ...]:
         """What decides the future, what was heard and warned of; hashable. Counters and times are left out."""
         warned = tuple([w[:2] for w in self.warnings])
