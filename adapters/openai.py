@@ -111,9 +111,9 @@ RESPONSE = Machine(
                 # Nothing may follow the last word; what does is not played.
                 Row(),
             ),
-            # finished, stopped: The last word was already said.
-            "finished": (Row(),),
-            "stopped": (Row(),),
+            # finished, stopped: The last word was said before, or has come after all.
+            "finished": (Row(do=("retire",)),),
+            "stopped": (Row(do=("retire",)),),
             # It was answered.
             "rejected": (Row(),),
             # Nothing is left to cancel, yet the caller hears it for seconds more. No cancel, or it
@@ -122,8 +122,9 @@ RESPONSE = Machine(
             "interrupt": (Row(do=("clear", "cut", "resolve_interrupted")),),
             # Its last word was lost, and the cancel has had no answer: others may speak.
             "deadline": (Row(do=("free",)),),
-            # All of it has arrived; its speech plays on and concludes it.
-            "lost": (Row(),),
+            # All of it has arrived; its speech plays on and concludes it. A last word that is owed
+            # will not come.
+            "lost": (Row(do=("retire",)),),
         },
         # Interrupted, refused or stopped. Nothing more of it may be heard; the server may still
         # speak about it.
@@ -1028,7 +1029,7 @@ _ERRORS: dict[str, ErrorRule] = {
 ADAPTER = ProviderAdapter(
     name="openai",
     abi=1,
-    digest="a58b36a2e54559eb",
+    digest="b0361c7167ad67e2",
     response=RESPONSE,
     playback=PLAYBACK,
     can=_CAN,

@@ -253,9 +253,15 @@ class Lifecycle:
 
     def _playback_forget(self, item: Item) -> None:
         response = self.responses.get(item.ref)
-        generating = self.connected and response is not None and not response.last_word
-        if generating and "forget" in self.provider.after_finished:
+        if (
+            self.connected
+            and response is not None
+            and not response.last_word
+            and "forget" in self.provider.after_finished
+        ):
             item.forget_due = True
+            if response.deadline_ms is None:  # Given up before; its last word is due again.
+                response.deadline_ms = self.now_ms + self.times["settled_ms"]
             self.report.to_forget.append(item.item_id)
             item.memory = "pending"
         elif self._ask("delete", item, self.provider.forget):
@@ -379,20 +385,29 @@ class Lifecycle:
             busy = busy or response.slot
 
     def _drop_ended(self) -> None:
+        waiting: list[Response] = []
         for response in list(self.responses.values()):
-            if response.verdict is None or not (response.last_word or not response.written):
+            if response.verdict is None:
                 continue
             items = [self.items[item_id] for item_id in response.items if item_id in self.items]
             if any(not item.settled or item.memory == "pending" for item in items):
                 continue
-            for item in items:
-                del self.items[item.item_id]
-            del self.responses[response.ref]
-            if response.server_id is not None:
-                del self.by_server[response.server_id]
-                self.retired[response.server_id] = False
-                if len(self.retired) > REMEMBERED_IDS:
-                    del self.retired[next(iter(self.retired))]
+            if response.last_word or not response.written:
+                self._drop(response)
+            elif response.deadline_ms is None and response.server_id is not None:
+                waiting.append(response)
+        for response in waiting[:-REMEMBERED_IDS]:  # A server that ends nothing must not fill us.
+            self._drop(response)
+
+    def _drop(self, response: Response) -> None:
+        for item_id in response.items:
+            self.items.pop(item_id, None)
+        del self.responses[response.ref]
+        if response.server_id is not None:
+            del self.by_server[response.server_id]
+            self.retired[response.server_id] = False
+            if len(self.retired) > REMEMBERED_IDS:
+                del self.retired[next(iter(self.retired))]
 
 
 def _named(machine: str) -> dict[str, Callable[[Any, Any], None]]:

@@ -73,6 +73,9 @@ class Routing(Lifecycle):
         audio = event.audio
         response.seen_ms = self.now_ms
         item = self.items.get(event.item or "") or self._item(response, event.item)
+        if item.ref != response.ref:
+            self._fence(response, item.item_id, "audio")
+            return False
         if item.state not in SOUNDING:
             self._overruns(item)
             self._fence(response, item.item_id, "audio")
@@ -95,14 +98,14 @@ class Routing(Lifecycle):
 
     def _created(self, event: ev.Created) -> None:
         asked = self.responses.get(event.request or "")
-        if asked is not None and asked.guessed:
-            if asked.server_id != event.response:
+        known = self.by_server.get(event.response) if event.response else None
+        if event.response in self.retired:
+            return
+        if asked is not None and asked.guessed and known in (None, asked):
+            if known is None:
                 self._disown(asked)
             asked.guessed = False
-        known = self.by_server.get(event.response) if event.response else None
         if known is None:
-            if event.response in self.retired:
-                return
             known = self._mother(event.request, self.provider.can["correlates"] == "order")
         self._named_move(known, event.response or self._new_turn(), "created")
 
@@ -146,11 +149,11 @@ class Routing(Lifecycle):
         known = self.by_server.get(event.response or self.turn or "")
         asked = self._asked(event.request)
         if known is not None:
-            self._last_word(known, event, event.response)
+            self._last_word(known, event, event.response or None)
         if asked is not None and asked is not known:
             # Its created event was lost. If its content was taken for another's, that other has its name.
-            self._last_word(asked, event, event.response if known is None else None)
-        if event.response is None:
+            self._last_word(asked, event, (event.response or None) if known is None else None)
+        if not event.response:
             self.turn = None
         return known is not None or asked is not None
 
@@ -259,7 +262,7 @@ class Routing(Lifecycle):
 
     def _find(self, server_id: str | None) -> Response | None:
         """The response an event belongs to; a fresh one if it is a first sign of life, None if it is over."""
-        if server_id is None:
+        if not server_id:
             response = self.by_server.get(self.turn or "")
         else:
             response = self.by_server.get(server_id)
@@ -311,9 +314,12 @@ class Routing(Lifecycle):
         return next(unnamed, None)
 
     def _new_turn(self) -> str:
-        self.turns_made += 1
-        self.turn = f"turn_{self.turns_made}"
-        return self.turn
+        while True:
+            self.turns_made += 1
+            name = f"turn_{self.turns_made}"
+            if name not in self.by_server and name not in self.retired:
+                self.turn = name
+                return name
 
     def _only_asked(self, rule: str, message: str) -> str:
         """The operation an error that names nobody can only mean, if there is just one."""
@@ -340,11 +346,13 @@ class Routing(Lifecycle):
         if response.state == "streaming":
             response.seen_ms = self.now_ms
             return response
-        known = self.items.get(event.item or "")
-        if isinstance(event, ev.Audio) and (known is not None or response.state != "done"):
-            item = known or self._item(response, event.item)
-            item.received_bytes += len(event.audio)
-            self._overruns(item)
+        if isinstance(event, ev.Audio):
+            item = self.items.get(event.item or "")
+            if item is None and response.state != "done":
+                item = self._item(response, event.item)
+            if item is not None and item.ref == response.ref and item.settled:
+                item.received_bytes += len(event.audio)
+                self._overruns(item)
         self._fence(response, event.item, kind)
         return None
 
@@ -363,8 +371,6 @@ class Routing(Lifecycle):
             response.items.append(item_id)
             if response.state in ("cancelled", "timed_out"):
                 self.move_item(item, "interrupt")
-                if response.deadline_ms is None:  # Given up before; its last word is due again.
-                    response.deadline_ms = self.now_ms + self.times["settled_ms"]
         return item
 
     def _fence(self, response: Response, item_id: str | None, kind: str) -> None:

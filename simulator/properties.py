@@ -102,6 +102,11 @@ PROPERTIES: Final[dict[str, Property]] = {
             "No item begins to play that an interrupt has covered.",
         ),
         Property(
+            "told",
+            "No false report",
+            "The application is told of responses and items only states that they are in.",
+        ),
+        Property(
             "wire",
             "Every message is understood",
             "The server and the carrier take every message the session writes.",

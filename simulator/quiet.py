@@ -6,10 +6,13 @@ The oracle is the ear and the server's memory; the session's own words are compa
 from typing import TYPE_CHECKING, Any
 
 from .properties import Broken
+from .state import Act, State
 from .watch import Reply, Spoken
 
 if TYPE_CHECKING:
-    from .world import State, World
+    from .world import World
+
+REQUEST = Act("request", False)
 
 _TURN_ACTS = 1000
 """More acts than any one answer takes within the bounds."""
@@ -29,7 +32,7 @@ class Quiet:
 
     # -- one response -----------------------------------------------------------------------------------------
 
-    def tidied(self, at: "State") -> "State":
+    def tidied(self, at: State) -> State:
         """`at`, where no message is under way, without what is over.
 
         :raises Broken: if what is over did not end as it must.
@@ -49,7 +52,7 @@ class Quiet:
         session, server, carrier, watch = found
         return at._replace(session=session, server=server, carrier=carrier, watch=watch)
 
-    def _tidy(self, at: "State") -> tuple[int, int, int, int]:
+    def _tidy(self, at: State) -> tuple[int, int, int, int]:
         world = self._world
         server, carrier, watch = at.server, at.carrier, world.watches[at.watch]
         known, holds = world.session.known(at.session), world.carrier.holds(at.carrier)
@@ -91,11 +94,11 @@ class Quiet:
         session = world.session.calm(at.session, False, over)
         return session, server, carrier, watch_id
 
-    def _lines(self, at: "State", response: str) -> list[Any]:
+    def _lines(self, at: State, response: str) -> list[Any]:
         memory = self._world.server.models[at.server].memory()
         return [line for line in memory if response and line.response == response]
 
-    def judge_reply(self, at: "State", reply: Reply, lines: list[Any]) -> None:
+    def judge_reply(self, at: State, reply: Reply, lines: list[Any]) -> None:
         """I4, I6, I7, I8 of one response: the ear and the server's memory against what is said of it."""
         ear = self._world.carrier.models[at.carrier].ear
         for line in lines:
@@ -129,11 +132,11 @@ class Quiet:
 
     # -- the whole call -----------------------------------------------------------------------------------------
 
-    def is_quiet(self, at: "State") -> bool:
+    def is_quiet(self, at: State) -> bool:
         """Nothing can happen any more unless the application, the caller or a fault begins something."""
         return self._world.at_rest(at) and not self._world.session.timers(at.session)
 
-    def judge_call(self, at: "State") -> None:
+    def judge_call(self, at: State) -> None:
         """I8, I12, I13 of a quiet state, and the next turn: it must be answered and heard.
 
         :raises Broken: if one of them does not hold.
@@ -151,6 +154,9 @@ class Quiet:
             if not broken_off:
                 self.judge_reply(at, reply, self._lines(at, reply.response))
         if broken_off:
+            kept = [] if watch.connected else world.session.left_over(at.session, set())
+            if kept:
+                raise Broken("I13", f"the line is gone, and the session keeps {', '.join(kept)}")
             return
         waiting = {r.ref for r in watch.replies if r.verdict and r.told not in ("done", "refused")}
         left_over = world.session.left_over(at.session, waiting if world.limits.lost else set())
@@ -159,7 +165,7 @@ class Quiet:
         if not at.hung_up:
             self._asks_again(at)
 
-    def _asks_again(self, at: "State") -> None:
+    def _asks_again(self, at: State) -> None:
         key = (at.session, at.server, at.carrier, at.watch)
         if key not in self._probed:
             try:
@@ -171,13 +177,13 @@ class Quiet:
         if found is not None:
             raise found
 
-    def _next_turn(self, at: "State") -> None:
+    def _next_turn(self, at: State) -> None:
         world = self._world
-        acts = [world.REQUEST]
+        acts = [REQUEST]
         try:
-            at = world.does(at._replace(left=at.left._replace(requests=1)), world.REQUEST)
+            at = world.does(at._replace(left=at.left._replace(requests=1)), REQUEST)
             asked = len(world.watches[at.watch].replies) - 1
-            while (act := world.goes_on(at)) is not None and len(acts) < _TURN_ACTS:
+            while (act := self._goes_on(at)) is not None and len(acts) < _TURN_ACTS:
                 acts.append(act)
                 at = world.does(at, act)
         except Broken as broken:
@@ -190,6 +196,15 @@ class Quiet:
                 f"{reply.verdict or 'no verdict'}",
                 tuple((act,) for act in acts),
             )
+
+    def _goes_on(self, at: State) -> Act | None:
+        """Where a mark was lost, only the clock can tell that an item was heard; elsewhere nothing may need it."""
+        world = self._world
+        act = world.goes_on(at)
+        if act is None and world.watches[at.watch].marks:
+            clocks = [timer for timer in world.session.timers(at.session) if timer[0] == "item"]
+            return Act("time_passes", clocks[0]) if clocks else None
+        return act
 
     # -- sound and wire -------------------------------------------------------------------------------------------
 

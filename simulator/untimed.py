@@ -158,21 +158,31 @@ class UntimedSession:
         key = (at, ops_out, over)
         found = self._calm.get(key)
         if found is None:
-            session = self.sessions[at].copy()
-            if not ops_out and not session.operations:
-                session.operations_made = 0
-            if over is not None:
-                for server_id in over:
-                    session.retired.pop(server_id, None)
-                names = [each.rpartition("_") for each in session.responses]
-                own = [int(number) for head, _, number in names if head != "auto"]
-                auto = [int(number) for head, _, number in names if head == "auto"]
-                session.requests_made = max(own, default=0)
-                session.unsolicited = max(auto, default=0)
-                if not names and not session.retired:
-                    session.turns_made = 0
-            found = self._calm[key] = self._intern(session)
+            found = self._calm[key] = self._calmed(at, ops_out, over)
         return found
+
+    def _calmed(self, at: int, ops_out: bool, over: frozenset[str] | None) -> int:
+        session = self.sessions[at]
+        operations_made = session.operations_made
+        if not ops_out and not session.operations:
+            operations_made = 0
+        names = [each.rpartition("_") for each in session.responses]
+        requests_made, unsolicited = session.requests_made, session.unsolicited
+        if over is not None:
+            requests_made = max((int(n) for head, _, n in names if head != "auto"), default=0)
+            unsolicited = max((int(n) for head, _, n in names if head == "auto"), default=0)
+        retired = {each: False for each in session.retired if each not in (over or ())}
+        if (
+            operations_made == session.operations_made
+            and requests_made == session.requests_made
+            and unsolicited == session.unsolicited
+            and retired == session.retired
+        ):
+            return at
+        session = session.copy()
+        session.operations_made, session.retired = operations_made, retired
+        session.requests_made, session.unsolicited = requests_made, unsolicited
+        return self._intern(session)
 
     def marks(self, at: int) -> tuple[str, ...]:
         """The marks that are out in state `at`."""
@@ -187,14 +197,18 @@ class UntimedSession:
         """State `at` with its marks counted from the first again. The others who hold them must follow."""
         found = self._recounted.get(at)
         if found is None:
-            session = self.sessions[at].copy()
-            names = self.counted(at)
-            marks = session.playout.marks
-            session.playout.marks = deque(
-                [(name, *mark[1:]) for name, mark in zip(names, marks, strict=True)]
-            )
-            session.playout.marks_made = len(names)
-            found = self._recounted[at] = self._intern(session)
+            session, names = self.sessions[at], self.counted(at)
+            if names == self.marks(at) and session.playout.marks_made == len(names):
+                found = at
+            else:
+                session = session.copy()
+                playout = session.playout
+                playout.marks = deque(
+                    [(name, *mark[1:]) for name, mark in zip(names, playout.marks, strict=True)]
+                )
+                playout.marks_made = len(names)
+                found = self._intern(session)
+            self._recounted[at] = found
         return found
 
     def _take(self, at: int, given: Input) -> Step:

@@ -5,16 +5,19 @@ with it at the step in which it happens. It judges *always*; what must hold when
 """
 
 from collections.abc import Callable
-from copy import copy
-from typing import Any
+from typing import Any, Final
 
 from msgspec import Struct
+from msgspec.structs import astuple, replace
 
 from bargein.runtime import actions as do
 
 from .facts import Asked, Order, Returned, Told
 from .properties import Broken
 from .untimed import Input, Step, written
+
+MARK_EVERY_MS: Final = 100
+"""How much speech may go to a carrier without a mark behind it, by which it could be confirmed as heard."""
 
 
 class Spoken(Struct, gc=False):
@@ -63,6 +66,8 @@ class Reply(Struct, gc=False):
     """Why nobody may hear it any more: api, supersede, vad, timeout, server, lost, refused, hangup."""
     left: bool = False
     """The server cancels it by itself."""
+    called: str = ""
+    """The state in which the application was told that it is; `over` when that matters no more."""
     cancels: int = 0
     deadlines: int = 0
     items: tuple[Spoken, ...] = ()
@@ -82,7 +87,16 @@ class Readings(Struct, frozen=True):
 class Watch:
     """See the module. `after` makes the next watch; a watch never changes once made."""
 
-    __slots__ = ("cleared", "connected", "due", "hung_up", "last_voice", "marks", "replies")
+    __slots__ = (
+        "called",
+        "cleared",
+        "connected",
+        "due",
+        "hung_up",
+        "last_voice",
+        "marks",
+        "replies",
+    )
 
     def __init__(self) -> None:
         self.replies: list[Reply] = []
@@ -93,6 +107,8 @@ class Watch:
         self.hung_up = False
         self.due: list[Reply] = []
         self.cleared = 0
+        self.called: tuple[tuple[Spoken, str], ...] = ()
+        """Items whose state was told in this step."""
 
     def key(self) -> Any:  # noqa: ANN401  hashable, shaped by the structs above
         """Equal keys: the same knowledge."""
@@ -200,6 +216,7 @@ class Watch:
                 reply.status, reply.content, reply.cancels, reply.left = "", True, 0, False
                 reply.covered = reply.covered and "over"
                 reply.deadlines = min(reply.deadlines, 1)
+                reply.called = "over"
 
     # -- what happened to the session ------------------------------------------------------------------
 
@@ -271,7 +288,7 @@ class Watch:
             reply = Reply()
             self.replies.append(reply)
             if self.hung_up:
-                reply.covered, reply.verdict = "hangup", "interrupted"
+                reply.covered, reply.verdict, reply.called = "hangup", "interrupted", "cancelled"
         reply.response = told.response
         if told.what == "done":
             reply.told, reply.status = "done", told.status
@@ -345,11 +362,11 @@ class Watch:
             case do.MemorySettled(outcome=outcome):
                 for item in self._items():
                     if item.item == outcome.item:
+                        if outcome.memory == "exact" and not item.answered:
+                            raise Broken("I8", f"{item.item} is called exactly remembered; nobody said so")
                         item.diverged = outcome.memory == "diverged"
             case do.StateChanged(ref=ref, response=response, item=name, state=state):
-                self._learns(ref, response)
-                if name is not None and state == "playing" and self._by_ref(ref).covered:
-                    raise Broken("I16", f"{name} begins to play although {ref} is covered")
+                self._changed(self._learns(ref, response), name, state)
             case do.TextArrived(ref=ref, item=name) | do.CallArrived(ref=ref, item=name):
                 if self._by_ref(ref).covered:
                     raise Broken(
@@ -458,6 +475,21 @@ class Watch:
         else:
             raise Broken("wire", "the carrier gets a message that the model cannot read")
 
+    def _changed(self, reply: Reply, name: str | None, state: str) -> None:
+        """The application is told that the response, or one item of it, is now in `state`."""
+        if name is None:
+            if state == "done" and reply.covered:
+                raise Broken("told", f"{reply.ref} is called done; {reply.covered} covers it")
+            if reply.called == "done" == reply.told:
+                raise Broken("told", f"{reply.ref} was done, and is called {state}")
+            reply.called = state
+            return
+        if state == "playing" and reply.covered:
+            raise Broken("I16", f"{name} begins to play although {reply.ref} is covered")
+        item = next((each for each in reply.items if each.item == name), None)
+        if item is not None:
+            self.called += ((item, state),)
+
     def _resolved(self, action: do.Resolved) -> None:
         reply = self._learns(action.ref, action.response)
         if reply.verdict:
@@ -490,6 +522,8 @@ class Watch:
         if item.outcome:
             raise Broken("I6", f"{outcome.item} settles a second time: {outcome.state}")
         item.outcome = outcome.state
+        if outcome.memory == "exact" and outcome.state != "full" and item.received_ms:
+            raise Broken("I8", f"{outcome.item} is cut, and is called exactly remembered at once")
         heard_ms = item.received_ms if item.overdue else item.confirmed_ms
         fits = {
             "full": heard_ms == item.received_ms > 0,
@@ -519,6 +553,10 @@ class Watch:
                 if not item.outcome:
                     raise Broken("I6", f"{item.item} is covered and does not settle")
         self.due = []
+        self._judge_reports()
+        for item in self._items():
+            if not item.outcome and not self.hung_up:
+                self._has_marks(item)
         if not self.connected:
             return
         for reply in self.replies:
@@ -533,6 +571,31 @@ class Watch:
                     raise Broken("I7", f"{item.item} was heard to its end and is cut")
                 if item.outcome == "partial" and not item.truncates:
                     raise Broken("I7", f"{item.item} is partial and is not truncated")
+
+    def _judge_reports(self) -> None:
+        for reply in self.replies:
+            if reply.called not in ("over", *_states(reply)):
+                raise Broken(
+                    "told",
+                    f"{reply.ref or reply.response} is called {reply.called or 'nothing'}; the server told "
+                    f"{reply.told or 'nothing'} of it, and {reply.covered or 'nothing'} covers it",
+                )
+        for item, state in self.called:
+            overran = item.overrun and item.outcome == "full" and state == "partial"
+            if state != (item.outcome or "playing") and not overran:
+                raise Broken(
+                    "told", f"{item.item} is called {state}; it is {item.outcome or 'open'}"
+                )
+        self.called = ()
+
+    def _has_marks(self, item: Spoken) -> None:
+        """A mark stands behind all speech at the carrier but the last bit: what is heard can be confirmed."""
+        marked_ms = max([item.confirmed_ms, *[ms for _, v, ms in self.marks if v == item.voice]])
+        if item.sent_ms - marked_ms >= MARK_EVERY_MS:
+            raise Broken(
+                "I6",
+                f"{item.sent_ms - marked_ms} ms of {item.item} are sent with no mark behind them",
+            )
 
     # -- finding ----------------------------------------------------------------------------------------
 
@@ -557,7 +620,10 @@ class Watch:
             if reply.ref == ref:
                 return reply
         reply_named = self._named(response or "")
-        if reply_named is None or reply_named.ref:
+        if reply_named is not None and reply_named.ref:
+            number = "I2" if reply_named.covered else "I4"
+            raise Broken(number, f"{response} answers {reply_named.ref}, and is taken for {ref}")
+        if reply_named is None:
             raise Broken("I12", f"{ref} is spoken of, which nobody asked for ({response})")
         reply_named.ref = ref
         return reply_named
@@ -579,18 +645,23 @@ class Watch:
         raise Broken("I3", f"sound goes to the carrier that no response has (voice {voice})")
 
 
+def _states(reply: Reply) -> tuple[str, ...]:
+    """The states in which the application may think that a response is."""
+    if reply.covered == "timeout":
+        return ("timed_out",)
+    if reply.covered:
+        return ("cancelled", "done")  # An interrupt of what was done leaves it done.
+    if reply.told == "done" or (reply.deadlines and reply.content):
+        return ("done",)
+    if reply.told == "created":
+        return ("streaming",) if reply.content else ("created",)
+    return ("",)
+
+
 def _copy(reply: Reply) -> Reply:
-    new = copy(reply)
-    new.items = tuple([copy(item) for item in reply.items])
-    return new
+    return replace(reply, items=tuple([replace(item) for item in reply.items]))
 
 
-def _key(reply: Reply) -> Any:  # noqa: ANN401
-    return (
-        *[getattr(reply, name) for name in _REPLY],
-        tuple([tuple([getattr(item, name) for name in _ITEM]) for item in reply.items]),
-    )
-
-
-_REPLY = [name for name in Reply.__struct_fields__ if name != "items"]
-_ITEM = Spoken.__struct_fields__
+def _key(reply: Reply) -> tuple[Any, ...]:
+    *fields, items = astuple(reply)
+    return (*fields, *[astuple(item) for item in items])

@@ -108,7 +108,7 @@ PLANS: Final[tuple[Plan, ...]] = (
     Plan(
         name="beside",
         says="An out-of-band response runs beside the conversation, and one of them is interrupted.",
-        limits=Limits(interrupts=1, deadlines=0, speech_turns=0, beside=1),
+        limits=Limits(interrupts=1, deadlines=0, speech_turns=0, beside=1, lag=2, backlog_ms=200),
         items=1,
         vad="off",
     ),

@@ -111,3 +111,17 @@ def test_the_late_refusal_of_a_truncate_given_up_is_no_problem(engine: str) -> N
             call.does(f"cancel {reply.response}", f"truncate {reply.item} 300")
             call.waits_ms(5_000)
         assert call.told(do.Problem) == []
+
+
+@both_engines
+def test_a_response_given_up_for_silent_is_over_when_the_line_is_lost(engine: str) -> None:
+    """I13, R12: it waited for a last word that could not come any more, for as long as the call lasted."""
+    with Scene(engine, turn_detection=None) as call:
+        call.forgives.divergence = True
+        reply = call.replies(100, finished=False)
+        call.waits_ms(20_000)
+        call.does(f"cancel {reply.response}")
+        assert reply.ref is not None
+        call.resolves(reply.ref, "completed")
+        call.loses_provider()
+        assert not call.session.responses
