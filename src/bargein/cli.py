@@ -225,8 +225,10 @@ def explain(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line. Ctrl-C ends with status 130 and no trace."""
-    from bargein import calls  # here, because it needs what is above
+    from bargein import calls, verify, walk  # here, because they need what is above
 
+    verify.add_to(app)
+    walk.add_to(app)
     calls.add_to(app)
     try:
         app(arguments)

@@ -1,0 +1,327 @@
+"""What `bargein verify` does: it makes adapters of the tables, searches the worlds, and says what it found."""
+
+import multiprocessing
+import time
+from collections.abc import Collection, Iterator
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import typer
+from msgspec import Struct
+from rich.console import Console
+
+from bargein import __version__
+from bargein.codegen.errors import GenerateError, RepositoryNotFound
+from bargein.codegen.generate import find_repository, generate, load
+from bargein.codegen.loaded import adapters
+from bargein.diagrams.sequence import markdown
+from bargein.runtime.adapter import ProviderAdapter, TransportAdapter
+from bargein.runtime.errors import UsageError
+from bargein.simulator import rerun
+from bargein.simulator.verify import verify
+from bargein.simulator.worlds import CARRIERS, PLANS, SERVERS, Plan, bounded
+from bargein.statemachines.diagnostics import did_you_mean
+from bargein.statemachines.loader import load_all
+from bargein.statemachines.tables import ROOM, Tables
+
+from .cli import FINDING, INTERRUPTED, OK, USAGE, fail, print_json, say, tables_must_be_right
+from .counterexample import story
+from .places import Places
+from .progress import Watching, ending_together
+from .regression import regression
+from .runs import Run
+from .verdict import FORMAT, as_json, bounds_of, list_json, show, show_list, show_seen
+
+ENGINES: Final = ("table", "transitions")
+
+_AT_LEAST_ONE: Final = ("items", "deltas", "lag", "backlog_ms")
+"""With none of these a call cannot go on, and nothing can be said of it."""
+
+
+class Asked(Struct, kw_only=True, frozen=True):
+    """What the command line asks for; see `verify.py`."""
+
+    provider: str | None
+    transport: str
+    tables: Path | None
+    worlds: list[str]
+    bounds: list[str]
+    max_states: int
+    jobs: int
+    engine: str
+    json: bool
+    mermaid: str | None
+    write_test: Path | None
+    force: bool
+    list: bool
+
+
+def prove(asked: Asked) -> None:
+    """Do what is asked; always ends by raising `typer.Exit`, with the status of the verdict."""
+    plans = _plans(asked)
+    _known("engine", asked.engine, ENGINES)
+    if asked.list:
+        if asked.json:
+            print_json(list_json(plans))
+        else:
+            show_list(plans, Console(highlight=False))
+        raise typer.Exit(OK)
+    _may_write(asked)
+    if asked.jobs > 1 and "fork" not in multiprocessing.get_all_start_methods():
+        raise fail("--jobs needs processes that fork, which this system does not have")
+    errors = Console(stderr=True, highlight=False)
+    with tables_must_be_right(), _told_plainly():
+        folder, behind, tables = _tables(asked)
+        pairs = _pairs(asked, tables)
+        for path in behind if not asked.json else ():
+            text = f"{path} is behind its table: this verifies what `bargein generate` would write"
+            errors.print(text, soft_wrap=True)
+        runs: list[Run] = []
+        with Watching(errors, not asked.json or errors.is_terminal) as watching:
+            try:
+                with ending_together():
+                    for pair in pairs:
+                        run = _run(asked, plans, tables, folder, pair, watching)
+                        run.behind = [p for p in behind if Path(p).stem in pair]
+                        runs.append(run)
+            except KeyboardInterrupt:
+                stopped = True
+            else:
+                stopped = False
+        _print(asked, runs, watching if stopped else None)
+        if not stopped:
+            _write(asked, runs)
+    raise typer.Exit(INTERRUPTED if stopped else _status(runs))
+
+
+# -- what is asked --------------------------------------------------------------------------------------------
+
+
+def _plans(asked: Asked) -> tuple[Plan, ...]:
+    known = {plan.name: plan for plan in PLANS}
+    plans = PLANS
+    if asked.worlds:
+        names = {name.replace("-", " ").replace("_", " ") for name in asked.worlds}
+        for name in names:
+            _known("world", name, known)
+        plans = tuple([plan for plan in PLANS if plan.name in names])
+    bounds = _bounds(asked.bounds)
+    return tuple([bounded(plan, **bounds) for plan in plans])
+
+
+def _bounds(texts: list[str]) -> dict[str, int]:
+    known = bounds_of(PLANS[0])
+    bounds: dict[str, int] = {}
+    for part in ",".join(texts).split(","):
+        name, equals, value = (word.strip() for word in part.partition("="))
+        if not part.strip():
+            continue
+        _known("bound", name, known)
+        if not equals or not value.isascii() or not value.isdigit():
+            raise fail(f"--bounds {part.strip()}: expected NAME=N, like requests=2")
+        if name in bounds:
+            raise fail(f"--bounds names {name} twice")
+        if name in _AT_LEAST_ONE and int(value) < 1:
+            raise fail(f"--bounds {part.strip()}: at least 1, or no call can go on")
+        bounds[name] = int(value)
+    return bounds
+
+
+def _known(kind: str, name: str, known: Collection[str]) -> None:
+    if name not in known:
+        hint = did_you_mean(name, known)
+        choice = f"; there are: {', '.join(known)}"
+        raise fail(f"no {kind} '{name}'{hint}{'' if hint.startswith('; expected') else choice}")
+
+
+def _may_write(asked: Asked) -> None:
+    """Whatever stands against writing is said before minutes of search, not after."""
+    if asked.mermaid == "-" and asked.json:
+        raise fail("--json and --mermaid - both want standard output; name a file for one of them")
+    test = asked.write_test
+    if test is not None and test.suffix != ".py":
+        raise fail(f"--write-test {test}: a test is a Python file, like test_found.py")
+    if test is not None and test.exists() and not asked.force:
+        raise fail(f"--write-test {test}: the file exists; --force replaces it")
+    for path in (test, Path(asked.mermaid) if asked.mermaid not in (None, "-") else None):
+        if path is not None and not path.absolute().parent.is_dir():
+            raise fail(f"{path}: there is no such folder")
+        if path is not None and path.is_dir():
+            raise fail(f"{path}: this is a folder")
+
+
+def _tables(asked: Asked) -> tuple[Path, list[str], Tables]:
+    """The folder of the tables, the generated adapters that are behind them, and the tables."""
+    behind: list[str] = []
+    if asked.tables is not None:
+        folder = asked.tables
+        tables = load(folder)
+    else:
+        try:
+            root = find_repository()
+        except RepositoryNotFound:
+            root = ROOM.parent
+        folder = root / ROOM.name
+        tables = load(folder)
+        room = root / "adapters"
+        stale = [c.path for c in generate(root, check=True) if c.path.parent == room]
+        behind = [f"{room.name}/{path.name}" for path in stale if path.stem != "__init__"]
+    if not tables.providers or not tables.transports:
+        tables = tables.over(load_all())
+    return folder, behind, tables
+
+
+def _pairs(asked: Asked, tables: Tables) -> list[tuple[str, str]]:
+    if asked.provider is not None:
+        _known("provider", asked.provider, tables.providers)
+        _modelled("provider", asked.provider, SERVERS)
+    if asked.transport != "all":
+        _known("transport", asked.transport, tables.transports)
+        _modelled("transport", asked.transport, CARRIERS)
+    providers = (
+        [asked.provider] if asked.provider else [p for p in tables.providers if p in SERVERS]
+    )
+    transports = (
+        [t for t in tables.transports if t in CARRIERS]
+        if asked.transport == "all"
+        else [asked.transport]
+    )
+    return [(provider, transport) for provider in providers for transport in transports]
+
+
+def _modelled(side: str, name: str, models: Collection[str]) -> None:
+    if name not in models:
+        there = ", ".join(models)
+        raise fail(f"there is no model to verify {side} '{name}' against; there are: {there}")
+
+
+# -- the search -----------------------------------------------------------------------------------------------
+
+
+def _run(
+    asked: Asked,
+    plans: tuple[Plan, ...],
+    tables: Tables,
+    folder: Path,
+    pair: tuple[str, str],
+    watching: Watching,
+) -> Run:
+    provider, transport = _adapters(folder, pair)
+    places = Places(tables, folder, provider, transport)
+    watching.begins(len(plans), asked.jobs)
+    began = time.perf_counter()
+    report = verify(
+        provider,
+        transport,
+        plans,
+        jobs=asked.jobs,
+        max_states=asked.max_states,
+        engine=asked.engine,
+        on_progress=watching,
+    )
+    run = Run(
+        report=report,
+        plans=plans,
+        places=places,
+        tables=places.named(folder),
+        behind=[],
+        engine=asked.engine,
+        whole=_is_whole(plans),
+        seconds=time.perf_counter() - began,
+    )
+    if report.counterexample is not None and report.broken is not None:
+        world = rerun.walkable(report.broken.plan, provider, transport, engine=asked.engine)
+        run.story = story(report.counterexample, world, places)
+    return run
+
+
+def _adapters(folder: Path, pair: tuple[str, str]) -> tuple[ProviderAdapter, TransportAdapter]:
+    first, second = adapters(folder, *pair)
+    return first.ADAPTER, second.ADAPTER
+
+
+def _is_whole(plans: tuple[Plan, ...]) -> bool:
+    """All worlds, and none of them narrower than it comes."""
+    narrower = (
+        bounds_of(plan)[name] < value
+        for plan, own in zip(plans, PLANS, strict=False)
+        for name, value in bounds_of(own).items()
+    )
+    return len(plans) == len(PLANS) and not any(narrower)
+
+
+@contextmanager
+def _told_plainly() -> Iterator[None]:
+    """What a user or a machine got wrong, in one line."""
+    try:
+        yield
+    except (UsageError, GenerateError, OSError) as error:
+        raise fail(str(error)) from None
+    except MemoryError:
+        raise fail("out of memory: search fewer worlds, or with smaller --bounds") from None
+    except BrokenProcessPool:
+        text = "a process of the search was ended from outside, perhaps for want of memory"
+        raise fail(f"{text}; try fewer --jobs or smaller --bounds") from None
+
+
+# -- what is said ---------------------------------------------------------------------------------------------
+
+
+def _print(asked: Asked, runs: list[Run], stopped: Watching | None) -> None:
+    if asked.json:
+        verdicts = [run.verdict for run in runs]
+        worst = next((v for v in ("broken", "never", "truncated") if v in verdicts), "holds")
+        print_json(
+            {
+                "format": FORMAT,
+                "bargein": __version__,
+                "finished": stopped is None,
+                "verdict": worst if stopped is None else "not finished",
+                "runs": [as_json(run) for run in runs],
+                "seen": [] if stopped is None else list(stopped.seen.values()),
+            }
+        )
+        return
+    console = Console(stderr=asked.mermaid == "-", highlight=False)
+    for run in runs:
+        show(run, console)
+    if stopped is not None:
+        show_seen(list(stopped.seen.values()), console)
+
+
+def _write(asked: Asked, runs: list[Run]) -> None:
+    broken = next((run for run in runs if run.story is not None), None)
+    if asked.mermaid is None and asked.write_test is None:
+        return
+    if broken is None or broken.story is None:
+        typer.echo("bargein: no counterexample, so nothing was written", err=True)
+        return
+    if asked.mermaid == "-":
+        say(markdown(broken.story).rstrip())
+    elif asked.mermaid is not None:
+        Path(asked.mermaid).write_text(markdown(broken.story), encoding="utf-8")
+        typer.echo(f"wrote {asked.mermaid}", err=True)
+    report = broken.report
+    if asked.write_test is None or report.counterexample is None or report.broken is None:
+        return
+    text = regression(
+        report.counterexample,
+        report.broken.plan,
+        report.provider,
+        report.transport,
+        broken.story,
+        broken.engine,
+    )
+    asked.write_test.write_text(text, encoding="utf-8")
+    named = asked.tables or broken.tables
+    how = f"BARGEIN_TABLES={named} " if asked.tables or broken.behind else ""
+    typer.echo(f"wrote {asked.write_test}; run it: {how}pytest {asked.write_test}", err=True)
+
+
+def _status(runs: list[Run]) -> int:
+    verdicts = {run.verdict for run in runs}
+    if verdicts & {"broken", "never"}:
+        return FINDING
+    return USAGE if "truncated" in verdicts else OK
