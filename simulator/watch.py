@@ -362,7 +362,8 @@ class Watch:
             case do.MemorySettled(outcome=outcome):
                 for item in self._items():
                     if item.item == outcome.item:
-                        if outcome.memory == "exact" and not item.answered:
+                        said = item.answered or item.refusals  # Refused, as it is unknown: not remembered.
+                        if outcome.memory == "exact" and item.voice and not said:
                             raise Broken("I8", f"{item.item} is called exactly remembered; nobody said so")
                         item.diverged = outcome.memory == "diverged"
             case do.StateChanged(ref=ref, response=response, item=name, state=state):
