@@ -362,8 +362,9 @@ class Watch:
             case do.MemorySettled(outcome=outcome):
                 for item in self._items():
                     if item.item == outcome.item:
-                        said = item.answered or item.refusals  # Refused, as it is unknown: not remembered.
-                        if outcome.memory == "exact" and item.voice and not said:
+                        # Refused since the server does not know it is an answer too.
+                        known = item.answered or item.refusals or not item.voice
+                        if outcome.memory == "exact" and not known:
                             raise Broken("I8", f"{item.item} is called exactly remembered; nobody said so")
                         item.diverged = outcome.memory == "diverged"
             case do.StateChanged(ref=ref, response=response, item=name, state=state):

@@ -41,6 +41,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     """What else the server may do by itself; for OpenAI fields of `simulator.openai.Bounds`."""
     rules: Mapping[str, Any] = {}
     """How the server behaves where no source settles it; for OpenAI fields of `simulator.openai_memory.Rules`."""
+    carrier: Mapping[str, Any] = {}
+    """How the carrier behaves; for Twilio arguments of `simulator.twilio.TwilioCarrier`."""
     vad: str = "interrupts"
     """What the server's voice activity detection does: `interrupts`, `listens` (it answers, the application
     interrupts) or `off`."""
@@ -58,7 +60,8 @@ class ServerKind(Struct, frozen=True):
 class CarrierKind(Struct, frozen=True):
     """How the model of one carrier is made and read."""
 
-    make: Callable[[], tuple[CarrierModel, list[str]]]
+    make: Callable[[Plan], tuple[CarrierModel, list[str]]]
+    """The model, and what it says when the stream opens."""
     ordered: Callable[[str], Order]
     returned: Callable[[str], Returned]
 
@@ -80,8 +83,8 @@ def _openai(plan: Plan) -> tuple[ServerModel, list[str]]:
     return model, model.connects()
 
 
-def _twilio() -> tuple[CarrierModel, list[str]]:
-    model = TwilioCarrier()
+def _twilio(plan: Plan) -> tuple[CarrierModel, list[str]]:
+    model = TwilioCarrier(**plan.carrier)
     return model, model.start(0)
 
 
@@ -108,7 +111,7 @@ PLANS: Final[tuple[Plan, ...]] = (
     Plan(
         name="beside",
         says="An out-of-band response runs beside the conversation, and one of them is interrupted.",
-        limits=Limits(interrupts=1, deadlines=0, speech_turns=0, beside=1, lag=2, backlog_ms=200),
+        limits=Limits(interrupts=1, deadlines=0, speech_turns=0, beside=1, lag=1, backlog_ms=200),
         items=1,
         vad="off",
     ),
@@ -175,6 +178,14 @@ PLANS: Final[tuple[Plan, ...]] = (
         vad="listens",
     ),
     Plan(
+        name="unmarked",
+        says="The carrier never returns a mark; only the clock tells what was heard.",
+        limits=Limits(requests=2, interrupts=1, deadlines=1, speech_turns=0),
+        items=1,
+        carrier={"marks_echoed": False},
+        vad="off",
+    ),
+    Plan(
         name="strict",
         says="The server counts its audio shorter than it is and refuses what no source promises.",
         limits=Limits(requests=1, interrupts=1, deadlines=1, speech_turns=0),
@@ -206,7 +217,7 @@ def make(
     server_kind = server or _kind("provider", provider.name, SERVERS)
     carrier_kind = carrier or _kind("transport", transport.name, CARRIERS)
     server_model, says = server_kind.make(plan)
-    carrier_model, starts = carrier_kind.make()
+    carrier_model, starts = carrier_kind.make(plan)
     session = Session(provider, transport, Settings(mark_every_ms=DELTA_MS), engine=engine)
     for message in says:
         session.provider_received(message, 0)
