@@ -6,7 +6,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types check generate diagram bench dist clean
+.PHONY: help demo test lint types check verify generate diagram bench dist clean
 
 help:                ## what can be made
 	@grep -hE '^[a-z]+: .*## |^[a-z]+:  +## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1|/' | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
@@ -25,6 +25,9 @@ types: $(VENV)/ready-dev  ## mypy --strict
 
 check: $(VENV)/ready  ## tables, generated adapters and drawings agree
 	@$(BIN)/bargein check && $(BIN)/bargein generate --check && $(BIN)/bargein diagram --check
+
+verify: $(VENV)/ready  ## every interleaving within bounds, on what the tables say
+	@$(BIN)/bargein verify
 
 generate: $(VENV)/ready  ## tables to adapters, schema and drawings
 	@$(BIN)/bargein generate && $(BIN)/bargein diagram

@@ -10,7 +10,7 @@ happened; where one cannot happen, that is a finding like a broken property.
 
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from typing import Final, Literal
 
 from msgspec import Struct, field
@@ -97,7 +97,8 @@ def verify(
 ) -> Report:
     """Search all `plans` with these adapters, up to the first counterexample.
 
-    `jobs` searches as many worlds at a time, in processes of their own; progress is then told once per world.
+    `jobs` searches as many worlds at a time, in processes of their own; progress is then told once per world, and
+    the counterexample is that of the world which finds one first.
 
     :raises UsageError: if there is no model to verify them against.
     """
@@ -114,6 +115,7 @@ def verify(
             )
         if report.outcome.counterexample is not None:
             break
+    worlds.sort(key=lambda each: plans.index(each.plan))
     return _judged(provider, transport, worlds)
 
 
@@ -192,10 +194,12 @@ class _Run:
         with ProcessPoolExecutor(jobs, mp_context=forking) as pool:
             futures = [pool.submit(_search_current, plan) for plan in plans]
             try:
-                for future in futures:
+                for future in as_completed(futures):
                     yield future.result()
-            finally:
-                pool.shutdown(wait=True, cancel_futures=True)
+            finally:  # Of no interest any more: what is left after a counterexample, or after Ctrl-C.
+                pool.shutdown(wait=False, cancel_futures=True)
+                for process in multiprocessing.active_children():
+                    process.terminate()
 
 
 def _search_current(plan: Plan) -> WorldReport:
