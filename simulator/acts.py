@@ -83,7 +83,8 @@ class Acts:
         return self._says(at, said.after, said.messages)
 
     def _does_falls_silent(self, at: State, _: None) -> State:
-        return at._replace(left=at.left._replace(silences=0), silent=True)
+        left = at.left._replace(silences=0)  # What it has not taken yet it never takes.
+        return at._replace(to_server=(), left=left, silent=True)
 
     def _does_loses_connection(self, at: State, _: None) -> State:
         left = at.left._replace(losses=0)

@@ -142,7 +142,8 @@ class Search:
             if after.left != at.left:
                 self._least = list(map(min, self._least, after.left))
             to = self._add(after, place, move)
-            if move[0].what not in OPTIONAL and move[-1].what not in OPTIONAL:
+            optional = move[0].what in OPTIONAL or move[-1].what in OPTIONAL
+            if not optional and not world.is_callers(move):
                 self._progress_from.append(place)
                 self._progress_to.append(to)
         return None

@@ -104,7 +104,8 @@ PROPERTIES: Final[dict[str, Property]] = {
         Property(
             "told",
             "No false report",
-            "The application is told of responses and items only states that they are in.",
+            "The application is told of a response only states that it is in.",
+            "eventually",
         ),
         Property(
             "wire",

@@ -78,6 +78,7 @@ class Quiet:
                 continue
             if not at.silent:
                 self.judge_reply(at, reply, lines)
+            _judge_reports(reply)
             gone.append(place)
             if reply.response:
                 ids.append(reply.response)
@@ -113,6 +114,10 @@ class Quiet:
                 )
             if item.outcome == "full" and heard_ms < item.received_ms:
                 raise Broken("I6", f"{item.item} is called full; {heard_ms} ms of it were heard")
+            if line.out_of_band and item.diverged and item.refusals:
+                raise Broken(
+                    "I8", f"{item.item} is called diverged; the server does not know it at all"
+                )
             if line.out_of_band or item.diverged:
                 continue
             self._judge_memory(item, line, heard_ms)
@@ -153,6 +158,8 @@ class Quiet:
                     raise Broken("I12", f"{item.item} never settles")
             if not broken_off:
                 self.judge_reply(at, reply, self._lines(at, reply.response))
+        for reply in watch.replies:
+            _judge_reports(reply)
         if broken_off:
             kept = [] if watch.connected else world.session.left_over(at.session, set())
             if kept:
@@ -160,7 +167,7 @@ class Quiet:
             return
         waiting = {r.ref for r in watch.replies if r.verdict and r.told not in ("done", "refused")}
         left_over = world.session.left_over(at.session, waiting if world.limits.lost else set())
-        if left_over and world.reduced.forget:
+        if left_over:
             raise Broken("I13", f"all is quiet, and the session keeps {', '.join(left_over)}")
         if not at.hung_up:
             self._asks_again(at)
@@ -225,6 +232,12 @@ class Quiet:
         warnings = self._world.carrier.models[carrier].warnings
         if warnings:
             raise Broken("wire", f"the carrier does not take a message: {warnings[-1]}")
+
+
+def _judge_reports(reply: Reply) -> None:
+    number, finding = reply.misreport
+    if number:
+        raise Broken(number, finding)
 
 
 def _is_remembered(item: Spoken) -> bool:

@@ -17,11 +17,16 @@ class Limits(Struct, frozen=True, kw_only=True):
     speech_turns: int = 1
     """How often the caller may begin to speak, as the server's VAD hears it."""
     lag: int = 3
-    """Messages under way from the server beyond which it begins nothing by itself; it still answers."""
+    """Messages under way from the server beyond which it begins nothing by itself; it still answers.
+
+    Where it binds, `Reductions.order` searches less than a search without it: the server may then not run ahead before
+    it takes our message. The same holds of `backlog_ms`."""
     backlog_ms: int = 300
     """Speech delivered and not yet confirmed as heard, from which on the server begins no more by itself."""
     deadlines: int = 1
     """Timers that fire although something else could still happen. When nothing else can, all may."""
+    late_marks: bool = True
+    """Whether such a timer may be an item's, which was played and whose mark is still on its way."""
     beside: int = 0
     """How many of the requests may be out of band."""
     scoped: bool = True

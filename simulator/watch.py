@@ -19,6 +19,9 @@ from .untimed import Input, Step, written
 MARK_EVERY_MS: Final = 100
 """How much speech may go to a carrier without a mark behind it, by which it could be confirmed as heard."""
 
+_ENOUGH: Final = 3
+"""Deadlines of one response after which a further one says nothing new."""
+
 
 class Spoken(Struct, gc=False):
     """One message item as its audio went by. Milliseconds count from the item's own first."""
@@ -68,6 +71,9 @@ class Reply(Struct, gc=False):
     """The server cancels it by itself."""
     called: str = ""
     """The state in which the application was told that it is; `over` when that matters no more."""
+    misreport: tuple[str, str] = ("", "")
+    """The property broken, and what the application was told of it that is not so. Judged when the response is over:
+    whatever made it so is worse and found before."""
     cancels: int = 0
     deadlines: int = 0
     items: tuple[Spoken, ...] = ()
@@ -331,7 +337,7 @@ class Watch:
     def _deadline(self, kind: str, name: str) -> None:
         if kind == "response":
             reply = self._by_ref(name)
-            reply.deadlines += 1
+            reply.deadlines = min(reply.deadlines + 1, _ENOUGH)
             if not reply.content and not reply.verdict:
                 self._cover(reply, "timeout")
         elif kind == "item":
@@ -365,7 +371,9 @@ class Watch:
                         # Refused since the server does not know it is an answer too.
                         known = item.answered or item.refusals or not item.voice
                         if outcome.memory == "exact" and not known:
-                            raise Broken("I8", f"{item.item} is called exactly remembered; nobody said so")
+                            raise Broken(
+                                "I8", f"{item.item} is called exactly remembered; nobody said so"
+                            )
                         item.diverged = outcome.memory == "diverged"
             case do.StateChanged(ref=ref, response=response, item=name, state=state):
                 self._changed(self._learns(ref, response), name, state)
@@ -385,8 +393,10 @@ class Watch:
             self._cancels(asked, readings)
         elif asked.what == "truncate":
             item = self._item(asked.item, "I7", "truncated")
-            if item.truncates > item.refusals:
-                raise Broken("I7", f"{asked.item} is truncated a second time")
+            if item.truncates > min(item.refusals, 1):
+                raise Broken(
+                    "I7", f"{asked.item} is truncated again, after {item.refusals} refusals"
+                )
             if not 0 < asked.ms <= item.received_ms:
                 raise Broken(
                     "I7",
@@ -422,6 +432,7 @@ class Watch:
             return
         for other in self.replies:
             if other is reply or not other.slot or other.told in ("done", "refused"):
+                self._is_cleaned_up(other, reply)
                 continue
             if other.own and not other.written:
                 if not other.covered and self.replies.index(other) < self.replies.index(reply):
@@ -433,6 +444,13 @@ class Watch:
                     "I9",
                     f"{reply.ref} is written while {other.ref or other.response} has the slot",
                 )
+
+    def _is_cleaned_up(self, other: Reply, reply: Reply) -> None:
+        """What was not heard of the response before is out of the server's memory when the next is asked for."""
+        for item in other.items if other.told == "done" else ():
+            unheard = item.outcome == "skipped" and item.voice
+            if unheard and not item.deletes and not item.diverged:
+                raise Broken("I9", f"{reply.ref} is written before the delete of {item.item}")
 
     def _cancels(self, asked: Asked, readings: Readings) -> None:
         if not asked.response:
@@ -481,9 +499,9 @@ class Watch:
         """The application is told that the response, or one item of it, is now in `state`."""
         if name is None:
             if state == "done" and reply.covered:
-                raise Broken("told", f"{reply.ref} is called done; {reply.covered} covers it")
+                reply.misreport = ("I3", f"{reply.ref} is called done; {reply.covered} covers it")
             if reply.called == "done" == reply.told:
-                raise Broken("told", f"{reply.ref} was done, and is called {state}")
+                reply.misreport = ("told", f"{reply.ref} was done, and is called {state}")
             reply.called = state
             return
         if state == "playing" and reply.covered:
@@ -577,17 +595,16 @@ class Watch:
     def _judge_reports(self) -> None:
         for reply in self.replies:
             if reply.called not in ("over", *_states(reply)):
-                raise Broken(
-                    "told",
+                finding = (
                     f"{reply.ref or reply.response} is called {reply.called or 'nothing'}; the server told "
-                    f"{reply.told or 'nothing'} of it, and {reply.covered or 'nothing'} covers it",
+                    f"{reply.told or 'nothing'} of it, and {reply.covered or 'nothing'} covers it"
                 )
-        for item, state in self.called:
-            overran = item.overrun and item.outcome == "full" and state == "partial"
-            if state != (item.outcome or "playing") and not overran:
-                raise Broken(
-                    "told", f"{item.item} is called {state}; it is {item.outcome or 'open'}"
-                )
+                reply.misreport = (_misreported(reply), finding)
+            for item, state in self.called:
+                overran = item.overrun and item.outcome == "full" and state == "partial"
+                if item in reply.items and state != (item.outcome or "playing") and not overran:
+                    finding = f"{item.item} is called {state}; it is {item.outcome or 'open'}"
+                    reply.misreport = ("I6", finding)
         self.called = ()
 
     def _has_marks(self, item: Spoken) -> None:
@@ -658,6 +675,14 @@ def _states(reply: Reply) -> tuple[str, ...]:
     if reply.told == "created":
         return ("streaming",) if reply.content else ("created",)
     return ("",)
+
+
+def _misreported(reply: Reply) -> str:
+    """Which property a wrong report breaks: what is silenced is called alive, or the other way round."""
+    silent = reply.called in ("cancelled", "timed_out")
+    if reply.covered:
+        return "told" if silent else "I3"
+    return "I4" if silent else "told"
 
 
 def _copy(reply: Reply) -> Reply:

@@ -117,7 +117,7 @@ class World(Acts):
         if not getattr(after, link):
             return [move]
         if link == "from_carrier":
-            return [(*move, Act("carrier_arrives"))]
+            return [(*move, act) for act in (Act("carrier_arrives"), *self._overtakers(at, after))]
         return [(*move, act) for act in self._arrivals(after)]
 
     def _application(self, at: State) -> list[Move]:
@@ -136,11 +136,23 @@ class World(Acts):
             found += [
                 (Act("deadline", timer),)
                 for timer in self.session.timers(at.session)
-                if timer[0] != "item" or self._is_overdue(at, timer[1])
+                if timer[0] != "item" or (self.limits.late_marks and self._is_overdue(at, timer[1]))
             ]
         if left.hangups:
             found.append((Act("hangs_up"),))
         return found
+
+    def _overtakers(self, at: State, after: State) -> list[Act]:
+        """Clocks of items that have just been played: they may run out before the mark arrives."""
+        if not (at.left.deadlines and self.limits.late_marks):
+            return []
+        return [
+            Act("deadline", timer)
+            for timer in self.session.timers(at.session)
+            if timer[0] == "item"
+            and self._is_overdue(after, timer[1])
+            and not self._is_overdue(at, timer[1])
+        ]
 
     def _is_overdue(self, at: State, item_id: str) -> bool:
         """The clock cannot overtake the carrier: an item is overdue only when it has been played."""
@@ -159,7 +171,7 @@ class World(Acts):
         if self._unheard_ms(at.watch) >= self.limits.backlog_ms:
             found = [move for move in found if not self.server.is_audio(move[0].about)]
         if not self.server.models[at.server].closed:
-            if at.left.silences and not at.to_server:
+            if at.left.silences:
                 found.append((Act("falls_silent"),))
             if at.left.losses:
                 found.append((Act("loses_connection"),))
@@ -176,6 +188,10 @@ class World(Acts):
                 found += [Act("message_lost")] * bool(at.left.lost)
                 found += [Act("message_repeated")] * bool(at.left.repeated)
         return found
+
+    def is_callers(self, move: Move) -> bool:
+        """Whether by this move the caller begins to speak, which nobody can rely on."""
+        return move[0].what == "chooses" and self.server.is_speech(move[0].about)
 
     def at_rest(self, at: State) -> bool:
         """Nothing is under way, nothing plays, and the server owes nothing: only time can pass."""
@@ -207,6 +223,10 @@ class World(Acts):
         """`at` without what no later step can depend on: what is over, and names that are no longer in use."""
         if not self.reduced.forget:
             return at
+        if not at.to_carrier:
+            cut = self._cut_voices(at.watch)  # Before the watch forgets which these are.
+            if cut and not any(voice in self.carrier.holds(at.carrier) for voice, _ in cut):
+                at = at._replace(carrier=self.carrier.forgets(at.carrier, cut))
         if not (at.to_server or at.from_server or at.to_carrier or at.from_carrier):
             at = self.quiet.tidied(at)
         else:
@@ -214,12 +234,7 @@ class World(Acts):
             session = self.session.calm(at.session, ops_out, None)
             if session != at.session:
                 at = at._replace(session=session)
-        if at.to_carrier:
-            return at
-        cut = self._cut_voices(at.watch)
-        if cut and not any(voice in self.carrier.holds(at.carrier) for voice, _ in cut):
-            at = at._replace(carrier=self.carrier.forgets(at.carrier, cut))
-        return at if at.from_carrier else self._recounted(at)
+        return at if at.to_carrier or at.from_carrier else self._recounted(at)
 
     def _recounted(self, at: State) -> State:
         marks = self.carrier.marks(at.carrier)

@@ -99,7 +99,7 @@ PLANS: Final[tuple[Plan, ...]] = (
     Plan(
         name="calls",
         says="Requests, interrupts of everything, one early timer, and a caller whom the server hears.",
-        limits=Limits(scoped=False, lag=1, backlog_ms=200),
+        limits=Limits(scoped=False, late_marks=False, lag=1, backlog_ms=200),
     ),
     Plan(
         name="superseded",
