@@ -230,16 +230,16 @@ class Routing(Lifecycle):
             kind = self.operations[op].kind
             gone = rule == "gone" or (rule == "benign" and kind == "truncate")
             self.answered(op, "confirmed" if gone else "refused", event.message)
-        harmless = rule in ("benign", "gone") or op.startswith(self._settling)
+        harmless = rule in ("benign", "gone") or self._is_over(op)
         if rule == "fatal" or not (settles or harmless):
             text = event.message or "the provider reported an error"
             code = event.code or "provider_error"
             self.out.append(Problem("provider", code, text, rule == "fatal"))
 
-    @property
-    def _settling(self) -> tuple[str, ...]:
-        """How the names of operations begin whose late refusal changes nothing: they were given up before."""
-        return tuple(self.prefix + kind for kind in ("cancel_", "truncate_", "delete_"))
+    def _is_over(self, op: str) -> bool:
+        """Whether a message of ours is settled already, or was given up: no error about it changes anything."""
+        ours = op.startswith(self.prefix) and not op.startswith(self.prefix + "configure_")
+        return ours and op not in self.responses
 
     def answered(self, op: str, event: str, reason: str | None = None) -> None:
         """The server has answered (`confirmed`, `refused`) or not answered (`unanswered`) an operation."""

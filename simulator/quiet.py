@@ -91,8 +91,12 @@ class Quiet:
         if gone or judged:
             watch_id = world.intern_watch(watch.with_judged(judged).without(gone))
         held = [r.ref for place, r in enumerate(watch.replies) if place not in gone]
-        over = frozenset(ids) if known.issuperset(held) else None
-        session = world.session.calm(at.session, False, over)
+        session = world.session.calm(
+            at.session,
+            ops_out=False,
+            refs_out=not known.issuperset(held),
+            over=frozenset(ids),
+        )
         return session, server, carrier, watch_id
 
     def _lines(self, at: State, response: str) -> list[Any]:
@@ -114,7 +118,7 @@ class Quiet:
                 )
             if item.outcome == "full" and heard_ms < item.received_ms:
                 raise Broken("I6", f"{item.item} is called full; {heard_ms} ms of it were heard")
-            if line.out_of_band and item.diverged and item.refusals:
+            if line.out_of_band and item.diverged and item.refusals and not item.unanswered:
                 raise Broken(
                     "I8", f"{item.item} is called diverged; the server does not know it at all"
                 )

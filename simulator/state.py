@@ -19,8 +19,8 @@ class Limits(Struct, frozen=True, kw_only=True):
     lag: int = 3
     """Messages under way from the server beyond which it begins nothing by itself; it still answers.
 
-    Where it binds, `Reductions.order` searches less than a search without it: the server may then not run ahead before
-    it takes our message. The same holds of `backlog_ms`."""
+    Where it binds, `Reductions.order` searches less than a search without it: the server may then not run ahead
+    before it takes our message. The same holds of `backlog_ms`."""
     backlog_ms: int = 300
     """Speech delivered and not yet confirmed as heard, from which on the server begins no more by itself."""
     deadlines: int = 1

@@ -24,7 +24,8 @@ from bargein.runtime.session import Session
 _SOME_DAY_MS = 1
 
 Timer = tuple[Literal["response", "operation", "item"], str]
-"""What waits for time to pass, and for whom: a response's deadline, an operation's answer, an item's clock."""
+"""What waits for time to pass, and for whom: a response's deadline (a request's by its handle, the server's own by
+its id), an operation's answer, an item's clock."""
 
 RowId = tuple[str, str, str, int]
 """(machine, state, event, which of the cell's rows)."""
@@ -87,7 +88,7 @@ class UntimedSession:
         self._ids: dict[Any, int] = {}
         self._timers: dict[int, tuple[Timer, ...]] = {}
         self._known: dict[int, frozenset[str]] = {}
-        self._calm: dict[tuple[int, bool, frozenset[str] | None], int] = {}
+        self._calm: dict[tuple[int, bool, bool, frozenset[str]], int] = {}
         self._recounted: dict[int, int] = {}
         self.start = self._intern(session)
 
@@ -104,7 +105,7 @@ class UntimedSession:
         if found is None:
             session = self.sessions[at]
             armed: list[Timer] = [
-                ("response", each.ref)
+                ("response", each.ref if each.own else each.server_id or each.ref)
                 for each in session.responses.values()
                 if each.deadline_ms is not None
             ]
@@ -149,29 +150,31 @@ class UntimedSession:
         }
         return [name for name, value in kept.items() if value]
 
-    def calm(self, at: int, ops_out: bool, over: frozenset[str] | None) -> int:
+    def calm(
+        self, at: int, *, ops_out: bool, refs_out: bool, over: frozenset[str] = frozenset()
+    ) -> int:
         """State `at` where names that nobody holds may be given again.
 
-        `ops_out` says that names of operations are still known to others; `over` are server ids that nobody will
-        speak of again, None while messages are under way.
+        `ops_out` and `refs_out` say that names of operations, and of requests that are over, are still known to
+        others; `over` are server ids that nobody will speak of again.
         """
-        key = (at, ops_out, over)
+        key = (at, ops_out, refs_out, over)
         found = self._calm.get(key)
         if found is None:
-            found = self._calm[key] = self._calmed(at, ops_out, over)
+            found = self._calm[key] = self._calmed(*key)
         return found
 
-    def _calmed(self, at: int, ops_out: bool, over: frozenset[str] | None) -> int:
+    def _calmed(self, at: int, ops_out: bool, refs_out: bool, over: frozenset[str]) -> int:
         session = self.sessions[at]
         operations_made = session.operations_made
         if not ops_out and not session.operations:
             operations_made = 0
         names = [each.rpartition("_") for each in session.responses]
         requests_made, unsolicited = session.requests_made, session.unsolicited
-        if over is not None:
+        if not refs_out:
             requests_made = max((int(n) for head, _, n in names if head != "auto"), default=0)
             unsolicited = max((int(n) for head, _, n in names if head == "auto"), default=0)
-        retired = {each: False for each in session.retired if each not in (over or ())}
+        retired = {each: False for each in session.retired if each not in over}
         if (
             operations_made == session.operations_made
             and requests_made == session.requests_made
@@ -235,7 +238,7 @@ class UntimedSession:
 
     def _fire(self, session: Session, kind: str, name: str) -> list[Action]:
         if kind == "response":
-            response = session.responses[name]
+            response = session.responses.get(name) or session.by_server[name]
             response.deadline_ms = 0
             response.seen_ms = -session.times["stalled_ms"]
         elif kind == "operation":

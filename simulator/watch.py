@@ -38,6 +38,8 @@ class Spoken(Struct, gc=False):
     op: str = ""
     """The truncate or delete that the server has not answered."""
     refusals: int = 0
+    unanswered: bool = False
+    """The time for the server's answer was over before it came."""
     deletes: int = 0
     diverged: bool = False
     overdue: bool = False
@@ -336,10 +338,13 @@ class Watch:
 
     def _deadline(self, kind: str, name: str) -> None:
         if kind == "response":
-            reply = self._by_ref(name)
+            reply = self._named(name) or self._by_ref(name)
             reply.deadlines = min(reply.deadlines + 1, _ENOUGH)
             if not reply.content and not reply.verdict:
                 self._cover(reply, "timeout")
+        elif kind == "operation":
+            for item in self._items():
+                item.unanswered = item.unanswered or item.op == name
         elif kind == "item":
             for item in self._items():
                 if item.item == name:

@@ -155,7 +155,12 @@ class World(Acts):
         ]
 
     def _is_overdue(self, at: State, item_id: str) -> bool:
-        """The clock cannot overtake the carrier: an item is overdue only when it has been played."""
+        """The clock cannot overtake the carrier: an item is overdue only when it has been played.
+
+        Nor does it run out before the news that the caller has hung up.
+        """
+        if at.hung_up:
+            return False
         item = self.session.sessions[at.session].items[item_id]
         voice = self.watches[at.watch].voice_of(item_id)
         return not at.to_carrier and voice not in self.carrier.holds(at.carrier) and bool(item)
@@ -231,7 +236,7 @@ class World(Acts):
             at = self.quiet.tidied(at)
         else:
             ops_out = bool(at.to_server) or any(self._names_op(m) for m in at.from_server)
-            session = self.session.calm(at.session, ops_out, None)
+            session = self.session.calm(at.session, ops_out=ops_out, refs_out=True)
             if session != at.session:
                 at = at._replace(session=session)
         return at if at.to_carrier or at.from_carrier else self._recounted(at)

@@ -218,7 +218,7 @@ def make(
     carrier_kind = carrier or _kind("transport", transport.name, CARRIERS)
     server_model, says = server_kind.make(plan)
     carrier_model, starts = carrier_kind.make(plan)
-    session = Session(provider, transport, Settings(mark_every_ms=DELTA_MS), engine=engine)
+    session = Session(provider, transport, Settings(), engine=engine)
     for message in says:
         session.provider_received(message, 0)
     for message in starts:

@@ -125,3 +125,18 @@ def test_a_response_given_up_for_silent_is_over_when_the_line_is_lost(engine: st
         call.resolves(reply.ref, "completed")
         call.loses_provider()
         assert not call.session.responses
+
+
+@both_engines
+def test_the_second_copy_of_a_refusal_is_no_problem(engine: str) -> None:
+    """I11, R65: the request it names has been answered by the first."""
+    with Scene(engine) as call:
+        call.caller_speaks()
+        with call.held("to_server"):
+            ref = call.requests()
+            call.does(f"create {ref}")
+            call.caller_stops()
+        call.resolves(ref, "failed", "conversation_already_has_active_response")
+        refusal = {"code": "conversation_already_has_active_response", "event_id": ref}
+        call.server_says({"type": "error", "error": {"message": "busy", **refusal}})
+        assert call.told(do.Problem) == []
