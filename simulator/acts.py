@@ -4,12 +4,13 @@ from typing import Any
 
 from bargein.runtime import events as ev
 
+from .knowledge import Readings
 from .peers import Carrier, Server
 from .properties import Broken
 from .quiet import Quiet
 from .state import LOST, Act, Limits, Reductions, State
 from .untimed import Input, Step, UntimedSession, written
-from .watch import Readings, Watch
+from .watch import Watch
 
 _WITHOUT_EFFECT = (ev.Unknown, ev.SpeechStopped)
 """Events that a session only hands to the application."""

@@ -5,9 +5,9 @@ The oracle is the ear and the server's memory; the session's own words are compa
 
 from typing import TYPE_CHECKING, Any
 
+from .knowledge import Reply, Spoken
 from .properties import Broken
 from .state import Act, State
-from .watch import Reply, Spoken
 
 if TYPE_CHECKING:
     from .world import World

@@ -130,7 +130,9 @@ def ample(plan: Plan) -> Plan:
     limits = {
         name: AMPLE
         for name in Limits.__struct_fields__
-        if name not in ("lag", "backlog_ms", "scoped") and getattr(plan.limits, name)
+        if name not in ("lag", "backlog_ms")
+        and not isinstance(getattr(plan.limits, name), bool)
+        and getattr(plan.limits, name)
     }
     return replace(plan, limits=replace(plan.limits, **limits))
 

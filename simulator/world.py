@@ -7,12 +7,13 @@ the whole of the search, so the reductions stand here; each has its reason in `R
 from collections.abc import Iterator
 
 from .acts import Acts
+from .knowledge import Readings
 from .peers import Carrier, Server
 from .properties import Broken
 from .quiet import Quiet
 from .state import LOST, UNREDUCED, Act, Left, Limits, Move, Reductions, State
 from .untimed import Input, UntimedSession
-from .watch import Readings, Watch
+from .watch import Watch
 
 __all__ = ["LOST", "UNREDUCED", "Act", "Left", "Limits", "Move", "Reductions", "State", "World"]
 

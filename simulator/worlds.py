@@ -16,11 +16,11 @@ from bargein.runtime.session import Session, Settings
 
 from . import openai_facts, twilio_facts
 from .facts import Asked, Order, Returned, Told
+from .knowledge import Readings
 from .openai import Bounds, OpenAIServer, Rules
 from .peers import Carrier, CarrierModel, Server, ServerModel
 from .twilio import TwilioCarrier
 from .untimed import UntimedSession
-from .watch import Readings
 from .world import Limits, Reductions, World
 
 DELTA_MS: Final = 100

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Final
 
 from bargein.runtime.actions import Action
+from bargein.simulator.knowledge import Readings
 from bargein.simulator.properties import PROPERTIES
 from bargein.simulator.rerun import walk
 from bargein.simulator.untimed import Input, written
-from bargein.simulator.watch import Readings
 from bargein.simulator.world import Move, World
 from bargein.statemachines.tables import ROOM
 

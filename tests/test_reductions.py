@@ -341,14 +341,6 @@ def test_the_session_of_the_explorer_does_what_a_session_does() -> None:
 class Remembering(Watch):
     """A watch that forgets nothing of what is settled."""
 
-    def copy(self) -> "Remembering":
-        new = Remembering()
-        old = super().copy()
-        for name in Watch.__slots__:
-            setattr(new, name, getattr(old, name))
-        new.due, new.cleared = [], 0
-        return new
-
     def _settle(self) -> None:
         pass
 
