@@ -147,6 +147,8 @@ def decoded(text: str | bytes) -> Any:  # noqa: ANN401
 
 def _stars(secret: str) -> str:
     """As long and as broken: a parser must stumble over the mask where it stumbled over the secret."""
+    if any(word.startswith(secret) for word in ("null", "true", "false")):
+        return secret  # No secret, or the beginning of none.
     quote = '"' if secret[:1] == '"' else ""
     end = quote if len(secret) > 1 and secret.endswith('"') else ""
     star = "1" if secret.isdigit() else "*"

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from random import Random
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -301,13 +302,20 @@ def test_a_walk_of_two_days_is_the_walk_of_one(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_keeps_the_place_and_says_how_to_go_on(tmp_path: Path) -> None:
-    state = tmp_path / "walk.json"
+    state, seen = tmp_path / "walk.json", 0
 
-    def presses(*_: object) -> None:
-        raise KeyboardInterrupt
+    def presses(_: int, frame: FrameType | None) -> None:
+        """In the middle of a call, and not of the first one."""
+        nonlocal seen
+        while frame is not None and frame.f_code.co_name != "next_call":
+            frame = frame.f_back
+        seen += frame is not None
+        if seen == 10:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGALRM, presses)
-    signal.setitimer(signal.ITIMER_REAL, 1.0)
+    signal.setitimer(signal.ITIMER_REAL, 0.05, 0.05)
     try:
         result = run("--steps", "100000000", "--state", str(state))
     finally:
