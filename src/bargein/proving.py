@@ -61,20 +61,20 @@ class Asked(Struct, kw_only=True, frozen=True):
 def prove(asked: Asked) -> None:
     """Do what is asked; always ends by raising `typer.Exit`, with the status of the verdict."""
     plans = _plans(asked)
-    _known("engine", asked.engine, ENGINES)
+    known_or_fail("engine", asked.engine, ENGINES)
     if asked.list:
         if asked.json:
             print_json(list_json(plans))
         else:
             show_list(plans, Console(highlight=False))
         raise typer.Exit(OK)
-    _may_write(asked)
+    may_write(asked)
     if asked.jobs > 1 and "fork" not in multiprocessing.get_all_start_methods():
         raise fail("--jobs needs processes that fork, which this system does not have")
     errors = Console(stderr=True, highlight=False)
-    with tables_must_be_right(), _told_plainly():
-        folder, behind, tables = _tables(asked)
-        pairs = _pairs(asked, tables)
+    with tables_must_be_right(), told_plainly():
+        folder, behind, tables = tables_of(asked)
+        pairs = pairs_of(asked, tables)
         for path in behind if not asked.json else ():
             text = f"{path} is behind its table: this verifies what `bargein generate` would write"
             errors.print(text, soft_wrap=True)
@@ -105,20 +105,21 @@ def _plans(asked: Asked) -> tuple[Plan, ...]:
     if asked.worlds:
         names = {name.replace("-", " ").replace("_", " ") for name in asked.worlds}
         for name in names:
-            _known("world", name, known)
+            known_or_fail("world", name, known)
         plans = tuple([plan for plan in PLANS if plan.name in names])
-    bounds = _bounds(asked.bounds)
+    bounds = read_bounds(asked.bounds)
     return tuple([bounded(plan, **bounds) for plan in plans])
 
 
-def _bounds(texts: list[str]) -> dict[str, int]:
+def read_bounds(texts: list[str]) -> dict[str, int]:
+    """`requests=2,interrupts=2` as numbers by name."""
     known = bounds_of(PLANS[0])
     bounds: dict[str, int] = {}
     for part in ",".join(texts).split(","):
         name, equals, value = (word.strip() for word in part.partition("="))
         if not part.strip():
             continue
-        _known("bound", name, known)
+        known_or_fail("bound", name, known)
         if not equals or not value.isascii() or not value.isdigit():
             raise fail(f"--bounds {part.strip()}: expected NAME=N, like requests=2")
         if name in bounds:
@@ -129,14 +130,15 @@ def _bounds(texts: list[str]) -> dict[str, int]:
     return bounds
 
 
-def _known(kind: str, name: str, known: Collection[str]) -> None:
+def known_or_fail(kind: str, name: str, known: Collection[str]) -> None:
+    """End with a message if there is no such thing, and say which there are."""
     if name not in known:
         hint = did_you_mean(name, known)
         choice = f"; there are: {', '.join(known)}"
         raise fail(f"no {kind} '{name}'{hint}{'' if hint.startswith('; expected') else choice}")
 
 
-def _may_write(asked: Asked) -> None:
+def may_write(asked: Asked) -> None:
     """Whatever stands against writing is said before minutes of search, not after."""
     if asked.mermaid == "-" and asked.json:
         raise fail("--json and --mermaid - both want standard output; name a file for one of them")
@@ -152,7 +154,7 @@ def _may_write(asked: Asked) -> None:
             raise fail(f"{path}: this is a folder")
 
 
-def _tables(asked: Asked) -> tuple[Path, list[str], Tables]:
+def tables_of(asked: Asked) -> tuple[Path, list[str], Tables]:
     """The folder of the tables, the generated adapters that are behind them, and the tables."""
     behind: list[str] = []
     if asked.tables is not None:
@@ -173,12 +175,13 @@ def _tables(asked: Asked) -> tuple[Path, list[str], Tables]:
     return folder, behind, tables
 
 
-def _pairs(asked: Asked, tables: Tables) -> list[tuple[str, str]]:
+def pairs_of(asked: Asked, tables: Tables) -> list[tuple[str, str]]:
+    """Which providers are verified on which carriers."""
     if asked.provider is not None:
-        _known("provider", asked.provider, tables.providers)
+        known_or_fail("provider", asked.provider, tables.providers)
         _modelled("provider", asked.provider, SERVERS)
     if asked.transport != "all":
-        _known("transport", asked.transport, tables.transports)
+        known_or_fail("transport", asked.transport, tables.transports)
         _modelled("transport", asked.transport, CARRIERS)
     providers = (
         [asked.provider] if asked.provider else [p for p in tables.providers if p in SERVERS]
@@ -208,7 +211,7 @@ def _run(
     pair: tuple[str, str],
     watching: Watching,
 ) -> Run:
-    provider, transport = _adapters(folder, pair)
+    provider, transport = adapters_of(folder, pair)
     places = Places(tables, folder, provider, transport)
     watching.begins(len(plans), asked.jobs)
     began = time.perf_counter()
@@ -237,7 +240,8 @@ def _run(
     return run
 
 
-def _adapters(folder: Path, pair: tuple[str, str]) -> tuple[ProviderAdapter, TransportAdapter]:
+def adapters_of(folder: Path, pair: tuple[str, str]) -> tuple[ProviderAdapter, TransportAdapter]:
+    """The adapters that the tables of a folder would become."""
     first, second = adapters(folder, *pair)
     return first.ADAPTER, second.ADAPTER
 
@@ -253,7 +257,7 @@ def _is_whole(plans: tuple[Plan, ...]) -> bool:
 
 
 @contextmanager
-def _told_plainly() -> Iterator[None]:
+def told_plainly() -> Iterator[None]:
     """What a user or a machine got wrong, in one line."""
     try:
         yield

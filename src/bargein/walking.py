@@ -91,16 +91,16 @@ def go(wanted: Wanted) -> None:
             show_list(plans, Console(highlight=False))
         raise typer.Exit(OK)
     asked = _asked(wanted)
-    proving._known("engine", wanted.engine, proving.ENGINES)
-    proving._may_write(asked)
+    proving.known_or_fail("engine", wanted.engine, proving.ENGINES)
+    proving.may_write(asked)
     if wanted.state is not None and not wanted.state.absolute().parent.is_dir():
         raise fail(f"{wanted.state}: there is no such folder")
-    with tables_must_be_right(), proving._told_plainly():
-        folder, _, tables = proving._tables(asked)
-        pairs = proving._pairs(asked, tables)
+    with tables_must_be_right(), proving.told_plainly():
+        folder, _, tables = proving.tables_of(asked)
+        pairs = proving.pairs_of(asked, tables)
         if len(pairs) > 1:
             raise fail("name one provider and one transport: each has a walk of its own")
-        adapters = proving._adapters(folder, pairs[0])
+        adapters = proving.adapters_of(folder, pairs[0])
         walked = Walked(Places(tables, folder, *adapters), _command(wanted, pairs[0]))
         saved = _read(wanted)
         seed = saved.seed if saved else 1 if wanted.seed is None else wanted.seed
@@ -246,7 +246,7 @@ def _plans(wanted: Wanted) -> tuple[Plan, ...]:
     for name in names:
         if name not in known:
             raise fail(f"no world '{name}'{did_you_mean(name, known)}")
-    bounds = proving._bounds(wanted.bounds)
+    bounds = proving.read_bounds(wanted.bounds)
     return tuple(bounded(plan, **bounds) for plan in WALKED if not names or plan.name in names)
 
 
