@@ -8,7 +8,8 @@ graph: from every state a quiet one must be reachable by moves that nobody can w
 import gc
 import time
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from operator import ge
 from typing import Any, Final
 
@@ -24,6 +25,18 @@ OPTIONAL: Final = frozenset(
 """Acts that need never happen: the application's, the caller's, and faults. A timer that overtakes is one too."""
 
 PROGRESS_EVERY: Final = 2_000
+
+
+@contextmanager
+def without_collector() -> Iterator[None]:
+    """Nothing looks for cycles among millions of objects that are in none: that would take half the time."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
 
 
 class Progress(Struct, frozen=True):
@@ -83,13 +96,8 @@ class Search:
 
     def run(self) -> Outcome:
         """Search until everything within the bounds is seen, a property breaks, or `max_states` are found."""
-        collecting = gc.isenabled()
-        gc.disable()  # Millions of small objects, none of them in a cycle: looking for cycles takes half the time.
-        try:
+        with without_collector():
             return self._run()
-        finally:
-            if collecting:
-                gc.enable()
 
     def _run(self) -> Outcome:
         began = time.perf_counter()

@@ -18,7 +18,7 @@ from msgspec import Struct, field
 from bargein.runtime import actions as do
 from bargein.runtime.adapter import ProviderAdapter, TransportAdapter
 
-from .explorer import Counterexample, Outcome, Progress, Search
+from .explorer import Counterexample, Outcome, Progress, Search, without_collector
 from .untimed import RowId, UntimedSession
 from .worlds import PLANS, CarrierKind, Plan, ServerKind, make
 
@@ -131,17 +131,20 @@ def search(
     on_progress: Callable[[Progress], None] | None = None,
 ) -> WorldReport:
     """Search one world."""
-    world = make(plan, provider, transport, server=server, carrier=carrier, engine=engine)
-    outcome = Search(world, max_states=max_states, on_progress=on_progress).run()
-    rows, happened = _coverage(world.session)
-    return WorldReport(
-        plan=plan,
-        outcome=outcome,
-        session_states=len(world.session.sessions),
-        session_steps=len(world.session.steps),
-        rows=rows,
-        happened=happened,
-    )
+    with without_collector():
+        world = make(plan, provider, transport, server=server, carrier=carrier, engine=engine)
+        outcome = Search(world, max_states=max_states, on_progress=on_progress).run()
+        rows, happened = _coverage(world.session)
+        report = WorldReport(
+            plan=plan,
+            outcome=outcome,
+            session_states=len(world.session.sessions),
+            session_steps=len(world.session.steps),
+            rows=rows,
+            happened=happened,
+        )
+        vars(world).clear()  # It knows itself through its judge; so it is gone before anybody looks for cycles.
+        return report
 
 
 class _Run:

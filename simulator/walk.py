@@ -12,7 +12,6 @@ import gc
 import hashlib
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from itertools import islice
 from random import Random
 from typing import Final
@@ -315,18 +314,6 @@ def comes_to_rest(world: World, at: State) -> None:
 def _renewed(left: Left, start: Left) -> Left:
     """What may happen again; faults are counted over the whole call."""
     return start._replace(**{name: getattr(left, name) for name in _FAULTS})
-
-
-@contextmanager
-def without_collector() -> Iterator[None]:
-    """Walk without looking for cycles among the millions of objects that are in none; a reset looks."""
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collecting:
-            gc.enable()
 
 
 def _rows(provider: ProviderAdapter, transport: TransportAdapter) -> Iterator[RowId]:

@@ -22,7 +22,7 @@ from bargein.runtime.adapter import ProviderAdapter, TransportAdapter
 from bargein.runtime.errors import UsageError
 from bargein.runtime.session import Settings
 from bargein.scene_script import script, written_test
-from bargein.simulator.explorer import Search
+from bargein.simulator.explorer import Search, without_collector
 from bargein.simulator.openai import Rules
 from bargein.simulator.properties import Broken
 from bargein.simulator.shrink import Run, ample, rerun, shrink
@@ -35,7 +35,6 @@ from bargein.simulator.walk import (
     Seen,
     Walk,
     interleaved,
-    without_collector,
 )
 from bargein.simulator.whims import WEIGHTS, Whims, kind_of
 from bargein.simulator.worlds import DELTA_MS, PLANS, Plan, make

@@ -14,6 +14,7 @@ from rich.console import Console
 from bargein import __version__
 from bargein.diagrams.sequence import markdown
 from bargein.runtime.adapter import ProviderAdapter, TransportAdapter
+from bargein.simulator.explorer import without_collector
 from bargein.simulator.shrink import ample, shrink
 from bargein.simulator.untimed import RowId
 from bargein.simulator.walk import (
@@ -23,7 +24,6 @@ from bargein.simulator.walk import (
     Seen,
     Walk,
     interleaved,
-    without_collector,
 )
 from bargein.simulator.worlds import Plan, bounded
 from bargein.statemachines.diagnostics import did_you_mean
