@@ -143,7 +143,9 @@ def search(
             rows=rows,
             happened=happened,
         )
-        vars(world).clear()  # It knows itself through its judge; so it is gone before anybody looks for cycles.
+        vars(
+            world
+        ).clear()  # It knows itself through its judge; so it is gone before anybody looks for cycles.
         return report
 
 
