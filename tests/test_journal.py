@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from bargein import adapters
+from bargein.runtime import masking
 from bargein.runtime.actions import Side
 from bargein.runtime.adapter import ItemFacts, ProviderAdapter, Wire
 from bargein.runtime.errors import UsageError
@@ -537,3 +538,10 @@ def test_a_full_disk_costs_the_journal_not_the_call(
     ]
     assert call.journal.broken == "No space left on device"
     call.journal.close(0, "over")
+
+
+def test_the_beginning_of_a_word_of_json_is_no_secret() -> None:
+    """Masked, it made a parser stumble elsewhere, and the replay of such a journal differed."""
+    text = '{"":{"":null,"TOKEN":n'
+    assert masking.mask_text(text, audio=False) == text
+    assert "sesame" not in masking.mask_text('{"token":"sesame', audio=False)
