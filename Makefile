@@ -2,14 +2,15 @@
 # Each makes its own virtual environment in .venv; nothing is installed outside it.
 
 PYTHON ?= python3
+JOBS   ?= 2
 VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types check verify generate diagram bench dist clean
+.PHONY: help demo test lint types check verify verify-all generate diagram bench dist clean
 
 help:                ## what can be made
-	@grep -hE '^[a-z]+: .*## |^[a-z]+:  +## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1|/' | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+: .*## |^[a-z-]+:  +## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
 
 demo: $(VENV)/ready  ## an interrupted phone call, end to end, on local sockets
 	@$(BIN)/bargein demo
@@ -26,8 +27,12 @@ types: $(VENV)/ready-dev  ## mypy --strict
 check: $(VENV)/ready  ## tables, generated adapters and drawings agree
 	@$(BIN)/bargein check && $(BIN)/bargein generate --check && $(BIN)/bargein diagram --check
 
-verify: $(VENV)/ready  ## every interleaving within bounds, on what the tables say
-	@$(BIN)/bargein verify
+verify: $(VENV)/ready  ## every interleaving within bounds: every provider on a carrier, openai on every one
+	@$(BIN)/bargein verify --jobs $(JOBS)
+	@$(BIN)/bargein verify openai --transport all --jobs $(JOBS)
+
+verify-all: $(VENV)/ready  ## the same for every provider on every carrier: half an hour
+	@$(BIN)/bargein verify --transport all --jobs $(JOBS)
 
 generate: $(VENV)/ready  ## tables to adapters, schema and drawings
 	@$(BIN)/bargein generate && $(BIN)/bargein diagram

@@ -18,6 +18,7 @@ from msgspec.json import Decoder, Encoder
 from bargein.runtime import events
 from bargein.runtime.adapter import (
     AudioFormat,
+    Connect,
     ErrorRule,
     ItemFacts,
     ProviderAdapter,
@@ -47,6 +48,8 @@ RESPONSE = Machine(
             # see https://github.com/livekit/agents/pull/5564
             "stopped": (Row(go="cancelled", do=("name", "resolve_interrupted", "retire")),),
             "rejected": (Row(go="cancelled", do=("resolve_failed", "retire")),),
+            # It is not born; what was in its place is another.
+            "superseded": (Row(),),
             # It cannot be cancelled by name yet. Unwritten it is dropped; written it is remembered
             # and cancelled when named.
             # see https://github.com/livekit/agents/pull/5703
@@ -65,6 +68,9 @@ RESPONSE = Machine(
             "stopped": (Row(go="cancelled", do=("clear", "cut", "resolve_interrupted", "retire")),),
             # A request whose response exists was not refused; the error speaks of something else.
             "rejected": (Row(),),
+            # Dropped without a word and without a last one; the next to be born is the only sign.
+            # see https://github.com/livekit/agents/issues/6729
+            "superseded": (Row(go="cancelled", do=("cut", "resolve_interrupted", "retire")),),
             # No audio yet is no reason to let it speak.
             # see https://github.com/openai/openai-agents-js/issues/17
             "interrupt": (
@@ -87,6 +93,8 @@ RESPONSE = Machine(
             "stopped": (Row(go="cancelled", do=("clear", "cut", "resolve_interrupted", "retire")),),
             # A request whose response exists was not refused; the error speaks of something else.
             "rejected": (Row(),),
+            # What arrived was asked for and plays; its last word will not come.
+            "superseded": (Row(go="done", do=("conclude", "retire")),),
             # Barge-in: silence the ear, stop the model, and keep what was heard.
             # see https://platform.openai.com/docs/guides/realtime-conversations
             "interrupt": (
@@ -116,6 +124,8 @@ RESPONSE = Machine(
             "stopped": (Row(do=("retire",)),),
             # It was answered.
             "rejected": (Row(),),
+            # Its last word was owed and will not come; its speech plays on and concludes it.
+            "superseded": (Row(do=("retire",)),),
             # Nothing is left to cancel, yet the caller hears it for seconds more. No cancel, or it
             # would hit another response.
             # see https://github.com/openai/openai-agents-js/issues/1173
@@ -147,6 +157,8 @@ RESPONSE = Machine(
             "stopped": (Row(do=("name", "retire")),),
             # Refused after we gave it up: there is nothing left to wait for.
             "rejected": (Row(do=("retire",)),),
+            # Nothing more will come of it: that is as good as the last word.
+            "superseded": (Row(do=("retire",)),),
             # It is interrupted already; once is enough.
             "interrupt": (Row(),),
             "deadline": (
@@ -179,6 +191,8 @@ RESPONSE = Machine(
             "stopped": (Row(do=("name", "retire")),),
             # The late answer is a refusal; the caller has had its error.
             "rejected": (Row(do=("retire",)),),
+            # Nothing more will come of it, and nobody waits.
+            "superseded": (Row(do=("retire",)),),
             # The handle is resolved and nothing of it plays.
             "interrupt": (Row(),),
             # No sign of the server at all. Others may speak; this one stays fenced.
@@ -212,34 +226,81 @@ PLAYBACK = Machine(
             "confirmed": (Row(),),
             "refused": (Row(),),
             "unanswered": (Row(),),
+            # The server may have begun to play it; what it says of that is under way.
+            "halted": (Row(go="playing", do=("wait",)),),
+            # Whoever made the server cut it interrupted its response: then it is waited for.
+            "cut": (Row(),),
+            # It was to be heard, and for too long the server has not begun.
+            "unplayed": (Row(go="skipped", do=("forget", "settle")),),
         },
-        # The caller hears it; its audio may still be arriving.
+        # The caller hears it; its audio may still be arriving. Or it was stopped, and the server
+        # has still to say where.
         "playing": {
             # It plays already.
             "started": (Row(),),
             "played": (Row(go="full", do=("settle",)),),
-            # The carrier does not confirm; the clock says it is over.
-            "overdue": (Row(go="full", do=("settle",)),),
+            "overdue": (
+                # It waits for the server's word, and for that there is a time of its own.
+                Row(guard="stopping"),
+                # The carrier does not confirm; the clock says it is over.
+                Row(go="full", do=("settle",)),
+            ),
             "interrupt": (
+                # It is interrupted already; once is enough.
+                Row(guard="stopping"),
                 # Keep what was heard, from this item's first millisecond.
                 # see https://platform.openai.com/docs/api-reference/realtime-client-events/conversation/item/truncate
                 Row(guard="heard", go="partial", do=("truncate", "settle")),
                 # It had begun by our reckoning; no evidence says that anything was heard.
                 Row(go="skipped", do=("forget", "settle")),
             ),
-            # It has audio.
-            "empty": (Row(),),
+            "empty": (
+                # There was nothing to hear and there is nothing to forget.
+                Row(guard="stopping", go="skipped", do=("settle",)),
+                # It has audio.
+                Row(),
+            ),
             # It is not settled.
             "overrun": (Row(),),
             "lost": (
+                # The server may still say what was heard.
+                Row(guard="stopping"),
                 # The caller hung up, or the line broke: the last confirmation stands.
                 Row(guard="heard", go="partial", do=("truncate", "settle")),
                 Row(go="skipped", do=("forget", "settle")),
             ),
-            # confirmed, refused, unanswered: Nothing was asked of the server about it.
+            # confirmed, refused: Nothing was asked of the server about it.
             "confirmed": (Row(),),
             "refused": (Row(),),
-            "unanswered": (Row(),),
+            "unanswered": (
+                # It was playing at the server's, and nobody tells how far: we say that we do not
+                # know.
+                Row(guard="sounded", go="partial", do=("diverge", "settle")),
+                # The server never said that it began.
+                Row(go="skipped", do=("forget", "settle")),
+            ),
+            "halted": (
+                # It is interrupted already; once is enough.
+                Row(guard="stopping"),
+                # Only the server knows how far the caller heard it.
+                # see https://platform.openai.com/docs/guides/realtime-conversations
+                Row(do=("wait",)),
+            ),
+            "cut": (
+                # Whoever made the server cut it interrupted its response: then it is waited for.
+                Row(guard="going_on"),
+                # The server has cut its own memory there, so it is exact.
+                # see https://platform.openai.com/docs/guides/realtime-conversations
+                Row(guard="heard", go="partial", do=("settle",)),
+                # Cut before its first millisecond.
+                Row(go="skipped", do=("forget", "settle")),
+            ),
+            "unplayed": (
+                # Whoever made the server empty it interrupted its response: then it is waited for.
+                Row(guard="going_on"),
+                # Generated, never heard: the model must not build on it.
+                Row(go="skipped", do=("forget", "settle")),
+            ),
         },
         # Heard to its last millisecond.
         "full": {
@@ -260,6 +321,11 @@ PLAYBACK = Machine(
             "confirmed": (Row(),),
             "refused": (Row(),),
             "unanswered": (Row(),),
+            # halted, unplayed: It is over.
+            "halted": (Row(),),
+            "unplayed": (Row(),),
+            # It was taken for heard to its end, and the server knows better.
+            "cut": (Row(go="partial", do=("confirm",)),),
         },
         # Cut short; the caller heard its beginning.
         "partial": {
@@ -284,6 +350,11 @@ PLAYBACK = Machine(
                 Row(do=("diverge",)),
             ),
             "unanswered": (Row(do=("diverge",)),),
+            # halted, unplayed: It is cut already.
+            "halted": (Row(),),
+            "unplayed": (Row(),),
+            # The server tells late how far it was heard.
+            "cut": (Row(do=("confirm",)),),
         },
         # Generated or announced, and never heard.
         "skipped": {
@@ -307,11 +378,23 @@ PLAYBACK = Machine(
             # The server keeps an item that nobody heard; the application must know.
             "refused": (Row(do=("diverge",)),),
             "unanswered": (Row(do=("diverge",)),),
+            # halted, unplayed: It is settled.
+            "halted": (Row(),),
+            "unplayed": (Row(),),
+            "cut": (
+                # Some of it was heard after all.
+                Row(guard="heard", go="partial", do=("keep",)),
+                # Cut before its first millisecond, which is to say skipped.
+                Row(),
+            ),
         },
     },
 )
 
 # -- What the provider says ------------------------------------------------------------------------
+
+Json = str | dict[str, Any] | list[Any]
+"""Text that holds JSON, or what becomes such text."""
 
 Other = None | bool | int | float | str | list[Any]
 """What may stand where an object is looked for; what would be in it counts as missing."""
@@ -451,7 +534,7 @@ class ResponseFunctionCallArgumentsDone(
     response_id: str
     item_id: str
     call_id: str
-    arguments: str
+    arguments: Json
     name: Any = None
 
 
@@ -513,6 +596,7 @@ class ConversationItemTruncated(
     """`conversation.item.truncated` becomes `truncated`."""
 
     item_id: str
+    audio_end_ms: Any = None
 
 
 class ConversationItemDeleted(Struct, gc=False, tag_field="type", tag="conversation.item.deleted"):
@@ -565,6 +649,10 @@ def _object(value: object, cls: type[_T]) -> _T:
 
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
+
+
+def _written(value: Json) -> str:
+    return value if isinstance(value, str) else Encoder().encode(value).decode()
 
 
 def _flag(value: object) -> bool | None:
@@ -670,7 +758,7 @@ def _read_response_function_call_arguments_done(
             item=m.item_id,
             call=m.call_id,
             name=_text(m.name),
-            arguments=m.arguments,
+            arguments=_written(m.arguments),
         ),
     )
 
@@ -700,7 +788,11 @@ def _read_response_done(m: ResponseDone) -> tuple[events.Event, ...]:
 
 
 def _read_conversation_item_truncated(m: ConversationItemTruncated) -> tuple[events.Event, ...]:
-    return (events.Truncated(item=m.item_id),)
+    return (
+        events.Truncated(
+            item=m.item_id, heard_ms=m.audio_end_ms if type(m.audio_end_ms) is int else None
+        ),
+    )
 
 
 def _read_conversation_item_deleted(m: ConversationItemDeleted) -> tuple[events.Event, ...]:
@@ -775,19 +867,19 @@ def decode(message: str | bytes) -> tuple[events.Event, ...]:
     """
     try:
         m = _read(message)
-    except (ValueError, RecursionError) as error:
-        return (_unread(message, str(error)),)
-    if type(m) is ResponseOutputAudioDelta:
-        return (
-            events.Audio(
-                response=m.response_id,
-                item=m.item_id,
-                part=m.content_index if type(m.content_index) is int else None,
-                audio=m.delta,
-            ),
-        )
+        if type(m) is ResponseOutputAudioDelta:
+            return (
+                events.Audio(
+                    response=m.response_id,
+                    item=m.item_id,
+                    part=m.content_index if type(m.content_index) is int else None,
+                    audio=m.delta,
+                ),
+            )
 
-    return _READ[type(m)](m)
+        return _READ[type(m)](m)
+    except (ValueError, RecursionError) as error:
+        return _unread(message, str(error))
 
 
 def kind(message: str | bytes) -> str | None:
@@ -798,11 +890,11 @@ def kind(message: str | bytes) -> str | None:
         return None
 
 
-def _unread(message: str | bytes, reason: str) -> events.Event:
+def _unread(message: str | bytes, reason: str) -> tuple[events.Event, ...]:
     named = kind(message)
     if named is None or named in _KINDS:
-        return events.Malformed(reason=reason, kind=named)
-    return events.Unknown(kind=named)
+        return (events.Malformed(reason=reason, kind=named),)
+    return (events.Unknown(kind=named),)
 
 
 # -- What we say to it -----------------------------------------------------------------------------
@@ -898,6 +990,22 @@ def request(request: str, fields: RequestFields) -> Wire:
     )
 
 
+def pong(ping: object) -> Wire:
+    """Answer the server's ping.
+
+    Nothing is said: the other side has no verb for it.
+    """
+    return ()
+
+
+def hush(op: str, response: ResponseFacts) -> Wire:
+    """Make the server, where it plays, throw away what it has not played.
+
+    Nothing is said: the other side has no verb for it.
+    """
+    return ()
+
+
 def cancel(op: str, response: ResponseFacts) -> Wire:
     """Make the server stop generating this response. Once per response.
 
@@ -963,6 +1071,10 @@ _CAN: dict[str, str] = {
     # On a WebSocket the client plays, so the client truncates; on WebRTC and SIP the server does
     # both.
     "playback": "client",
+    "supersedes": "never",
+    "answers_cancel": "never",
+    "remembers": "generated",
+    "opens": "at_once",
 }
 
 _TIMEOUTS_MS: dict[str, int] = {
@@ -982,7 +1094,7 @@ _AUDIO: dict[str, AudioFormat] = {
         "mulaw",
         8000,
         8,
-        {
+        asks={
             "type": "realtime",
             "audio": {
                 "input": {"format": {"type": "audio/pcmu"}},
@@ -995,7 +1107,7 @@ _AUDIO: dict[str, AudioFormat] = {
         "pcm16",
         24000,
         48,
-        {
+        asks={
             "type": "realtime",
             "audio": {
                 "input": {"format": {"type": "audio/pcm", "rate": 24000}},
@@ -1028,8 +1140,8 @@ _ERRORS: dict[str, ErrorRule] = {
 
 ADAPTER = ProviderAdapter(
     name="openai",
-    abi=1,
-    digest="b0361c7167ad67e2",
+    abi=2,
+    digest="0e3e43c448b4701e",
     response=RESPONSE,
     playback=PLAYBACK,
     can=_CAN,
@@ -1044,5 +1156,12 @@ ADAPTER = ProviderAdapter(
     cancel=cancel,
     truncate=truncate,
     forget=forget,
+    pong=pong,
+    hush=hush,
     after_finished=frozenset({"forget"}),
+    connect=Connect(
+        url="wss://api.openai.com/v1/realtime",
+        key="OPENAI_API_KEY",
+        headers={"Authorization": "Bearer $key"},
+    ),
 )

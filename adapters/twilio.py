@@ -9,15 +9,18 @@ see https://www.twilio.com/docs/voice/media-streams/websocket-messages
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec import Struct, field
 from msgspec.json import Decoder, Encoder
 
 from bargein.runtime import events
-from bargein.runtime.adapter import AudioFormat, TransportAdapter, Wire
+from bargein.runtime.adapter import Answer, AudioFormat, TransportAdapter, Wire
 
 # -- What the carrier says -------------------------------------------------------------------------
+
+Other = None | bool | int | float | str | list[Any]
+"""What may stand where an object is looked for; what would be in it counts as missing."""
 
 
 class Connected(Struct, gc=False, tag_field="event", tag="connected"):
@@ -27,14 +30,14 @@ class Connected(Struct, gc=False, tag_field="event", tag="connected"):
 class StartObject(Struct, gc=False):
     """`start` of a message."""
 
-    stream_sid: str = field(name="streamSid")
+    stream_sid: Any = field(default=None, name="streamSid")
     call_sid: Any = field(default=None, name="callSid")
 
 
 class Start(Struct, gc=False, tag_field="event", tag="start"):
     """`start` becomes `started`."""
 
-    start: StartObject
+    start: StartObject | Other = None
 
 
 class MediaObject(Struct, gc=False):
@@ -80,6 +83,12 @@ class Stop(Struct, gc=False, tag_field="event", tag="stop"):
 
 Received = Connected | Start | Media | Mark | Dtmf | Stop
 
+_T = TypeVar("_T", bound=Struct)
+
+
+def _object(value: object, cls: type[_T]) -> _T:
+    return value if isinstance(value, cls) else cls()
+
 
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
@@ -90,7 +99,8 @@ def _read_connected(_: Connected) -> tuple[events.Event, ...]:
 
 
 def _read_start(m: Start) -> tuple[events.Event, ...]:
-    return (events.StreamStarted(stream=m.start.stream_sid, call=_text(m.start.call_sid)),)
+    start = _object(m.start, StartObject)
+    return (events.StreamStarted(stream=_text(start.stream_sid), call=_text(start.call_sid)),)
 
 
 def _read_mark(m: Mark) -> tuple[events.Event, ...]:
@@ -139,12 +149,12 @@ def decode(message: str | bytes) -> tuple[events.Event, ...]:
     """
     try:
         m = _read(message)
-    except (ValueError, RecursionError) as error:
-        return (_unread(message, str(error)),)
-    if type(m) is Media:
-        return (events.CallerAudio(audio=m.media.payload, track=_text(m.media.track)),)
+        if type(m) is Media:
+            return (events.CallerAudio(audio=m.media.payload, track=_text(m.media.track)),)
 
-    return _READ[type(m)](m)
+        return _READ[type(m)](m)
+    except (ValueError, RecursionError) as error:
+        return _unread(message, str(error))
 
 
 def kind(message: str | bytes) -> str | None:
@@ -155,11 +165,11 @@ def kind(message: str | bytes) -> str | None:
         return None
 
 
-def _unread(message: str | bytes, reason: str) -> events.Event:
+def _unread(message: str | bytes, reason: str) -> tuple[events.Event, ...]:
     named = kind(message)
     if named is None or named in _KINDS:
-        return events.Malformed(reason=reason, kind=named)
-    return events.Unknown(kind=named)
+        return (events.Malformed(reason=reason, kind=named),)
+    return (events.Unknown(kind=named),)
 
 
 # -- What we say to it -----------------------------------------------------------------------------
@@ -200,7 +210,7 @@ class SendClear(Struct, gc=False, tag_field="event", tag="clear"):
 _encode = Encoder().encode
 
 
-def play(stream: str | None, audio: bytes) -> Wire:
+def play(stream: str | None, audio: bytes, item: str, generation: int) -> Wire:
     """Let the caller hear speech."""
     if stream is None:
         # The stream has not started: there is nobody to say it to.
@@ -208,7 +218,7 @@ def play(stream: str | None, audio: bytes) -> Wire:
     return (_encode(SendMedia(stream_sid=stream, media=SendMediaMedia(payload=audio))),)
 
 
-def mark(stream: str | None, mark: str) -> Wire:
+def mark(stream: str | None, mark: str, item: str, generation: int) -> Wire:
     """Ask to be told when all speech before this point has been heard."""
     if stream is None:
         # The stream has not started: there is nobody to say it to.
@@ -216,7 +226,7 @@ def mark(stream: str | None, mark: str) -> Wire:
     return (_encode(SendMark(stream_sid=stream, mark=SendMarkMark(name=mark))),)
 
 
-def clear(stream: str | None) -> Wire:
+def clear(stream: str | None, generation: int) -> Wire:
     """Empty what the carrier still holds of covered speech. Once per interrupt."""
     if stream is None:
         # The stream has not started: there is nobody to say it to.
@@ -250,13 +260,13 @@ _TIMEOUTS_MS: dict[str, int] = {
 
 _AUDIO: dict[str, AudioFormat] = {
     # G.711 mu-law, 8 kHz, mono, no header
-    "mulaw": AudioFormat("mulaw", 8000, 8),
+    "mulaw": AudioFormat("mulaw", 8000, 8, silence=0xFF),
 }
 
 ADAPTER = TransportAdapter(
     name="twilio",
-    abi=1,
-    digest="d0c36a0db9294d64",
+    abi=2,
+    digest="4690272a0cc0f292",
     can=_CAN,
     timeouts_ms=_TIMEOUTS_MS,
     audio=_AUDIO,
@@ -265,4 +275,8 @@ ADAPTER = TransportAdapter(
     play=play,
     mark=mark,
     clear=clear,
+    answer=Answer(
+        type="text/xml",
+        body='<?xml version="1.0" encoding="UTF-8"?><Response><Connect><Stream url="$url"/></Connect></Response>',
+    ),
 )

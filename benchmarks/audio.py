@@ -49,7 +49,7 @@ def measure(effort: Effort, tick: Tick) -> list[Row]:
     """The rows of one audio event: whole, without the carrier's words, and its decoding alone."""
     provider = adapters.provider("openai")
     twilio = adapters.transport("twilio")
-    mute = msgspec.structs.replace(twilio, play=lambda stream, audio: (), mark=lambda s, name: ())
+    mute = msgspec.structs.replace(twilio, play=lambda *_: (), mark=lambda *_: ())
     mulaw = messages.deltas(messages.MULAW_100_MS_BYTES)
     pcm16 = messages.deltas(messages.PCM16_100_MS_BYTES)
     sdk = _sdk()

@@ -22,6 +22,7 @@ from bargein.statemachines.model import (
     State,
     Transport,
 )
+from bargein.statemachines.vocabulary import OPTIONAL_CAPABILITIES
 
 from .names import Namespace
 from .plan import (
@@ -31,12 +32,13 @@ from .plan import (
     PeerPlan,
     ReceivePlan,
     RowPlan,
+    SendPlan,
     StatePlan,
 )
 from .receiving import plan_receive
 from .sending import after_finished, plan_send
 
-ABI: Final = 1
+ABI: Final = 2
 """The contract the generated modules fill, as numbered by `runtime.adapter`; a test holds the two together."""
 
 
@@ -66,9 +68,7 @@ def plan_peer(
         machines=tuple(plan_machine(machine) for machine in shared) if provider else (),
         receive=receive,
         send=send,
-        can=tuple(
-            Noted(name, repr(can.is_), can.why or "", can.see) for name, can in peer.can.items()
-        ),
+        can=_capabilities(peer),
         timeouts=tuple(
             Noted(name, repr(limit.is_), limit.why or "", limit.see)
             for name, limit in peer.timeouts.items()
@@ -82,13 +82,50 @@ def plan_peer(
             for code, error in (peer.errors if isinstance(peer, Provider) else {}).items()
         ),
         after_finished=after_finished(peer),
-        imports=_imports(provider, receive),
+        more=_more(peer),
+        imports=_imports(peer, receive, send),
     )
 
 
+def _capabilities(peer: Provider | Transport) -> tuple[Noted, ...]:
+    said = [Noted(name, repr(can.is_), can.why or "", can.see) for name, can in peer.can.items()]
+    if isinstance(peer, Provider):
+        unsaid = {n: v for n, v in OPTIONAL_CAPABILITIES.items() if n not in peer.can}
+        said += [Noted(name, repr(value), "", None) for name, value in unsaid.items()]
+    return tuple(said)
+
+
 def _audio_format(name: str, form: AudioFormat) -> str:
-    asks = f", {form.asks!r}" if form.asks else ""
-    return f"AudioFormat({name!r}, {form.rate_hz}, {form.bytes_per_ms}{asks})"
+    args = [repr(name), str(form.rate_hz), str(form.bytes_per_ms)]
+    if form.caller is not None:
+        args.append(f"caller=Voice({form.caller.rate_hz}, {form.caller.bytes_per_ms})")
+    if form.silence:
+        args.append(f"silence={form.silence:#04x}")
+    if form.asks:
+        args.append(f"asks={form.asks!r}")
+    return f"AudioFormat({', '.join(args)})"
+
+
+def _more(peer: Provider | Transport) -> tuple[tuple[str, str], ...]:
+    """What only some peers have, as arguments of the adapter."""
+    more = []
+    if peer.wire.frames == "mixed":
+        more.append(("bare_audio", "True"))
+    if peer.wire.subprotocol is not None:
+        more.append(("subprotocol", repr(peer.wire.subprotocol)))
+    if peer.wire.ids == "number" and isinstance(peer, Provider):
+        more.append(("numbered", "True"))
+    if isinstance(peer, Provider):
+        if (to := peer.connect) is not None:
+            args = f"url={to.url!r}, key={to.key!r}, headers={to.headers!r}"
+            more.append(("connect", f"Connect({args})"))
+        return tuple(more)
+    if peer.pace:
+        pace = {name: limit.is_ for name, limit in peer.pace.items()}
+        more.append(("pace_ms", repr(pace)))
+    if peer.answer is not None:
+        more.append(("answer", f"Answer(type={peer.answer.type!r}, body={peer.answer.body!r})"))
+    return tuple(more)
 
 
 def plan_machine(machine: Machine) -> MachinePlan:
@@ -121,23 +158,35 @@ def _error_rule(error: ErrorMeaning) -> str:
     return f"ErrorRule({error.means!r}{extra})"
 
 
-def _imports(provider: bool, receive: ReceivePlan) -> tuple[tuple[tuple[str, str], ...], ...]:
+def _imports(
+    peer: Provider | Transport, receive: ReceivePlan, send: SendPlan
+) -> tuple[tuple[tuple[str, str], ...], ...]:
     """Groups of (module, names), only what the module uses: generated code passes the linter."""
     adapter = ["AudioFormat", "Wire"]
-    if provider:
+    if any(form.caller is not None for form in peer.audio.values()):
+        adapter.append("Voice")
+    if isinstance(peer, Provider):
         adapter += ["ErrorRule", "ItemFacts", "ProviderAdapter", "RequestFields", "ResponseFacts"]
+        adapter += ["Connect"] if peer.connect is not None else []
     else:
         adapter += ["TransportAdapter"]
+        adapter += ["Answer"] if peer.answer is not None else []
     ours = [
         ("bargein.runtime", "events"),
         ("bargein.runtime.adapter", ", ".join(sorted(adapter))),
     ]
-    if provider:
+    if isinstance(peer, Provider):
         ours.append(("bargein.runtime.machine", "Machine, Row"))
     typing = "Any, TypeVar" if "_object" in receive.helpers else "Any"
+    tagged = peer.wire.tag is not None
+    structs = (*receive.structs, *send.structs)
+    field = tagged or any(f.name != f.key for s in structs for f in s.fields)
+    first = (
+        (("collections.abc", "Callable"), ("typing", typing)) if tagged else (("typing", typing),)
+    )
     return (
-        (("collections.abc", "Callable"), ("typing", typing)),
-        (("msgspec", "Struct, field"), ("msgspec.json", "Decoder, Encoder")),
+        first,
+        (("msgspec", "Struct, field" if field else "Struct"), ("msgspec.json", "Decoder, Encoder")),
         tuple(ours),
     )
 

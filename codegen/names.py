@@ -19,18 +19,41 @@ _RESERVED = frozenset(
         "Other",
         "PLAYBACK",
         "ProviderAdapter",
+        "Answer",
+        "Connect",
         "RESPONSE",
+        "Json",
+        "Single",
+        "TypeVar",
+        "_read",
         "Received",
         "RequestFields",
         "ResponseFacts",
         "Row",
         "Struct",
         "TransportAdapter",
+        "Voice",
         "Wire",
     }
 )
 
-_SPOKEN = frozenset({"Any", "Other", "bool", "bytes", "field", "float", "int", "str", "tuple"})
+_SPOKEN = frozenset(
+    {
+        "Any",
+        "Json",
+        "Other",
+        "Single",
+        "bool",
+        "bytes",
+        "dict",
+        "field",
+        "float",
+        "int",
+        "list",
+        "str",
+        "tuple",
+    }
+)
 
 
 def camel(name: str) -> str:
@@ -64,7 +87,7 @@ class Namespace:
     @classmethod
     def of_module(cls) -> "Namespace":
         """A namespace that knows what every generated module imports and defines."""
-        return cls(_RESERVED)
+        return cls(_RESERVED | frozenset(dir(builtins)))
 
     def free(self, name: str) -> bool:
         """Whether `name` can still be given."""
@@ -83,4 +106,4 @@ class Namespace:
 def attributes(keys: Iterable[str]) -> dict[str, str]:
     """The attribute of each key of one object; none hides a name that the fields after it are declared with."""
     names = Namespace(_SPOKEN)
-    return {key: names.give(snake(key)) for key in keys}
+    return {key: names.give(snake(key.removesuffix("[]"))) for key in keys}

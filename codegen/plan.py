@@ -5,6 +5,8 @@ Everything here is text in its final order; a template only lays it out. `expr` 
 
 from msgspec import Struct
 
+from bargein.statemachines.model import UNTAGGED
+
 
 class RowPlan(Struct, frozen=True):
     """One row of a cell."""
@@ -83,24 +85,34 @@ class ConverterPlan(Struct, frozen=True):
     kind: str
     steps: tuple[tuple[str, str], ...]
     events: tuple[EventPlan, ...]
+    body: tuple[str, ...] = ()
+    """The statements of a converter that must ask what the message is; then there are no `steps` and `events`."""
 
     @property
     def reads(self) -> bool:
         """Whether the message's fields matter; of some kinds only the arrival does."""
-        return any(event.fields for event in self.events)
+        return bool(self.body) or any(event.fields for event in self.events)
 
     @property
     def sounds(self) -> bool:
         """Whether it is a message of audio and nothing else: nearly every message is, so `decode` reads it itself."""
-        return not self.steps and [e.cls for e in self.events] in (["Audio"], ["CallerAudio"])
+        alone = [e.cls for e in self.events] in (["Audio"], ["CallerAudio"])
+        return alone and not self.steps and self.kind != UNTAGGED
 
 
 class ReceivePlan(Struct, frozen=True):
-    """Everything `decode` needs; `helpers` are the functions its converters use."""
+    """Everything `decode` needs.
+
+    `helpers` are the functions its converters use; `other`, `single` and `json` say which types are needed.
+    """
 
     structs: tuple[StructPlan, ...]
     converters: tuple[ConverterPlan, ...]
     helpers: tuple[str, ...]
+    other: bool
+    single: bool
+    json: bool
+    bare_audio: bool
 
 
 class SayPlan(Struct, frozen=True):
@@ -118,6 +130,8 @@ class HookPlan(Struct, frozen=True):
     doc: tuple[str, ...]
     unsaid: tuple[tuple[str, str], ...]
     says: tuple[SayPlan, ...]
+    bare: bool = False
+    """It hands its audio over as it is, for a binary frame."""
 
 
 class SendPlan(Struct, frozen=True):
@@ -125,6 +139,10 @@ class SendPlan(Struct, frozen=True):
 
     structs: tuple[StructPlan, ...]
     hooks: tuple[HookPlan, ...]
+    parted: bool
+    """Some message is filled with a part of a variable."""
+    numbered: bool
+    """Some message is filled with a name that the provider wrote as a number."""
 
 
 class Noted(Struct, frozen=True):
@@ -145,7 +163,7 @@ class PeerPlan(Struct, frozen=True):
     sources: tuple[str, ...]
     is_: str
     see: str | None
-    tag_field: str
+    tag_field: str | None
     abi: int
     digest: str
     machines: tuple[MachinePlan, ...]
@@ -156,4 +174,6 @@ class PeerPlan(Struct, frozen=True):
     audio: tuple[Noted, ...]
     errors: tuple[Noted, ...]
     after_finished: tuple[str, ...]
+    more: tuple[tuple[str, str], ...]
+    """Further arguments of the adapter: name and Python source."""
     imports: tuple[tuple[tuple[str, str], ...], ...]

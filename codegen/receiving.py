@@ -2,191 +2,152 @@
 
 A path that must be there is typed and required, so msgspec itself refuses a message without it. A path that may
 be missing is read as anything at all and looked at afterwards: of another type it counts as missing, because a
-compatible server that sends `status_details` as a string has not broken anything we need.
+compatible server that sends `status_details` as a string has not broken anything we need. Messages that must be asked
+what they are (`reading.py`) require nothing.
 """
 
-from collections.abc import Iterator
+from bargein.statemachines.model import UNTAGGED, Provider, Receive, Transport
+from bargein.statemachines.path_checks import NAMES
 
-from bargein.statemachines.model import Provider, Receive, Transport
-from bargein.statemachines.vocabulary import PROVIDER_EVENTS, TRANSPORT_EVENTS
-
-from .errors import GenerateError
 from .names import Namespace, attributes, camel, local, snake
-from .plan import ConverterPlan, EventPlan, FieldPlan, ReceivePlan, StructPlan
+from .plan import ConverterPlan, ReceivePlan, StructPlan
+from .reading import Reader, add_conditional, is_conditional, plain_events
+from .tree import ROW_KEYS, Node, field_types, fields_of, part
 
-_HELPERS = {"object": "_object", "str?": "_text", "bool?": "_flag"}
-_STREAM_EVENTS = {"started": "StreamStarted", "ended": "StreamEnded"}
-
-
-def event_class(event: str, side: str) -> str:
-    """The class in `runtime.events` of a vocabulary word; a transport's stream has its own two."""
-    if side == "transport" and event in _STREAM_EVENTS:
-        return _STREAM_EVENTS[event]
-    return camel(event)
-
-
-class _Node:
-    """An object or a leaf of a message, as far as the table reads it."""
-
-    def __init__(self, path: tuple[str, ...]) -> None:
-        self.path = path
-        self.children: dict[str, _Node] = {}
-        self.type: str | None = None
-        self.struct = ""
-
-    @property
-    def required(self) -> bool:
-        if self.type is not None:
-            return not self.type.endswith("?")
-        return any(child.required for child in self.children.values())
-
-    @property
-    def shape(self) -> object:
-        """Equal for objects that are read in the same way at the same place: they share a struct."""
-        inner = tuple((key, child.shape) for key, child in self.children.items())
-        return self.path, self.type, inner
-
-    def add(self, path: tuple[str, ...], type_: str, kind: str) -> None:
-        """Read `path` as `type_`; a path that two events read is required if either requires it."""
-        if not path:
-            if self.children or (self.type or type_).rstrip("?") != type_.rstrip("?"):
-                raise GenerateError(
-                    f"{kind}: {'.'.join(self.path)} is read in two incompatible ways"
-                )
-            self.type = type_ if self.type is None or not type_.endswith("?") else self.type
-            return
-        if self.type is not None:
-            raise GenerateError(f"{kind}: {'.'.join(self.path)} is read both whole and in parts")
-        key = path[0]
-        child = self.children.setdefault(key, _Node((*self.path, key)))
-        child.add(path[1:], type_, kind)
-
-    def objects(self) -> Iterator["_Node"]:
-        """This object and those in it, innermost first."""
-        for child in self.children.values():
-            if child.type is None:
-                yield from child.objects()
-        yield self
+_HELPERS = ("_object", "_list", "_there", "_text", "_flag", "_count", "_name", "_json", "_written")
 
 
 def plan_receive(peer: Provider | Transport, names: Namespace) -> ReceivePlan:
     """The structs and converters for all messages of `peer` that have a row."""
     side = "provider" if isinstance(peer, Provider) else "transport"
+    tag, ids = peer.wire.tag, peer.wire.ids
     structs: list[StructPlan] = []
     converters: list[ConverterPlan] = []
     parts: dict[object, str] = {}
-    trees = {kind: _tree(kind, rows, side) for kind, rows in peer.received()}
+    helpers: set[str] = set()
+    kinds = _kinds(peer)
+    trees = {kind: _tree(kind, rows, side, tag, ids) for kind, rows in kinds.items()}
     for kind, tree in trees.items():
-        tree.struct = names.give(camel(kind))
-    for kind, rows in peer.received():
+        tree.struct = names.give(camel(kind) if kind != UNTAGGED else "Untagged")
+    for kind, rows in kinds.items():
         tree = trees[kind]
         for node in tree.objects():
             if node is not tree:
                 node.struct = parts.get(node.shape, "")
             if not node.struct:
                 node.struct = parts[node.shape] = _part_name(node, tree, names)
-                structs.append(_part(node))
-        structs.append(_message(tree, kind, rows, peer.wire.tag))
-        converters.append(_converter(tree, kind, rows, side))
-    used = [expr for c in converters for _, expr in c.steps]
-    used += [expr for c in converters for event in c.events for _, expr in event.fields]
+                structs.append(part(node))
+        every = tuple(row for some in rows.values() for row in some)
+        structs.append(_message(tree, kind, every, tag))
+        converter, used = _converter(tree, kind, rows, side, tag, ids, names)
+        converters.append(converter)
+        helpers |= used | ({"_written"} if "_json" in used else set())
+    typed = " ".join(field.type for struct in structs for field in struct.fields)
     return ReceivePlan(
         structs=tuple(structs),
         converters=tuple(converters),
-        helpers=tuple(h for h in _HELPERS.values() if any(e.startswith(f"{h}(") for e in used)),
+        helpers=tuple(h for h in _HELPERS if h in helpers),
+        other="Other" in typed or "_object" in helpers,
+        single="Single" in typed,
+        json="Json" in typed or "_json" in helpers,
+        bare_audio=peer.wire.frames == "mixed",
     )
 
 
-def _fields(row: Receive, side: str) -> Iterator[tuple[str, tuple[str, ...], str]]:
-    """Every (field, path, type) of a row, in the order of the file."""
-    vocabulary = PROVIDER_EVENTS if side == "provider" else TRANSPORT_EVENTS
-    types = vocabulary[row["event"]]
-    for name, path in row.items():
-        if name not in ("event", "why", "see"):
-            yield name, tuple(path.split(".")), types[name]
+_ByPath = dict[str | None, tuple[Receive, ...]]
+"""Rows by the path they are about; of messages with a kind all stand under None."""
 
 
-def _tree(kind: str, rows: tuple[Receive, ...], side: str) -> _Node:
-    root = _Node(())
-    for row in rows:
-        for _, path, type_ in _fields(row, side):
-            root.add(path, type_, kind)
+def _kinds(peer: Provider | Transport) -> dict[str, _ByPath]:
+    if peer.wire.tag is None:
+        return {"Message": dict(peer.received())}
+    return {kind: {None: rows} for kind, rows in peer.received()}
+
+
+def _tree(kind: str, rows: _ByPath, side: str, tag: str | None, ids: str) -> Node:
+    root = Node(())
+    for key, some in rows.items():
+        conditional = is_conditional(some, tag)
+        for row in some:
+            if conditional:
+                add_conditional(root, row, side, key or kind, key)
+                continue
+            types = field_types(row, side)
+            for name, path in row.items():
+                if isinstance(path, str) and name not in ROW_KEYS:
+                    type_ = types[name].replace("json", "Json")
+                    if ids == "number" and name in NAMES:
+                        type_ = type_.replace("str", "int")
+                    root.add(tuple(path.split(".")), type_, kind)
     return root
 
 
-def _message(node: _Node, kind: str, rows: tuple[Receive, ...], tag: str) -> StructPlan:
-    events = " and ".join(f"`{row['event']}`" for row in rows)
-    reasons = [row["why"] for row in rows if "why" in row]
+def _message(node: Node, kind: str, rows: tuple[Receive, ...], tag: str | None) -> StructPlan:
+    events = " and ".join(dict.fromkeys(f"`{row['event']}`" for row in rows))
+    reasons = [str(row["why"]) for row in rows if "why" in row]
     links = [f"see {row['see']}" for row in rows if "see" in row]
+    what = f"`{kind}` becomes {events}."
+    if tag is None:
+        what, reasons, links = "Any message, as far as the table reads it.", [], []
+    elif kind == UNTAGGED:
+        what = f"A message without a kind becomes {events}."
+    tagged = f", tag_field={tag!r}, tag={kind!r}" if tag is not None and kind != UNTAGGED else ""
     return StructPlan(
         name=node.struct,
-        bases=f"Struct, gc=False, tag_field={tag!r}, tag={kind!r}",
-        doc=(f"`{kind}` becomes {events}.", *reasons, *links),
-        fields=_attributes(node),
+        bases=f"Struct, gc=False{tagged}",
+        doc=(what, *reasons, *links),
+        fields=fields_of(node),
     )
 
 
-def _part_name(node: _Node, tree: _Node, names: Namespace) -> str:
+def _part_name(node: Node, tree: Node, names: Namespace) -> str:
     plain = "".join(map(camel, node.path))
     if names.free(plain):
         return names.give(plain)
     return names.give(f"{plain}Object" if plain == tree.struct else f"{tree.struct}{plain}")
 
 
-def _part(node: _Node) -> StructPlan:
-    doc = f"`{'.'.join(node.path)}` of a message."
-    return StructPlan(node.struct, "Struct, gc=False", (doc,), _attributes(node))
-
-
-def _attributes(node: _Node) -> tuple[FieldPlan, ...]:
-    names = attributes(node.children)
-    fields = [
-        FieldPlan(names[key], key, _type(child), not child.required)
-        for key, child in node.children.items()
-    ]
-    return tuple(sorted(fields, key=lambda field: field.optional))
-
-
-def _type(node: _Node) -> str:
-    if node.type is not None:
-        return "Any" if node.type.endswith("?") else node.type
-    return node.struct if node.required else f"{node.struct} | Other"
-
-
-def _value(expr: str, type_: str) -> str:
-    """What reads a field's value; whatever is not of its type counts as missing."""
-    if type_ == "int?":  # Every delta has one, so no function is called for it.
-        return f"{expr} if type({expr}) is int else None"
-    helper = _HELPERS.get(type_)
-    return f"{helper}({expr})" if helper else expr
-
-
-def _converter(root: _Node, kind: str, rows: tuple[Receive, ...], side: str) -> ConverterPlan:
-    names = Namespace(frozenset({"m", "events", *_HELPERS.values()}))
+def _converter(
+    root: Node,
+    kind: str,
+    rows: _ByPath,
+    side: str,
+    tag: str | None,
+    ids: str,
+    names: Namespace,
+) -> tuple[ConverterPlan, set[str]]:
+    """How the message becomes events, and the helpers that it takes."""
+    called = kind if kind != UNTAGGED else "untagged"
+    function = names.give(f"_read_{snake(called)}".rstrip("_"))
+    every = tuple(row for some in rows.values() for row in some)
+    if is_conditional(every, tag):
+        reader = Reader(root, side, None if tag is None else kind, ids)
+        body = tuple(reader.lines(rows))
+        plan = ConverterPlan(
+            function=function, struct=root.struct, kind=kind, steps=(), events=(), body=body
+        )
+        return plan, reader.helpers
+    inside = Namespace(frozenset({"m", "events", *_HELPERS}))
     steps: list[tuple[str, str]] = []
     source: dict[tuple[str, ...], str] = {(): "m"}
 
-    def walk(node: _Node) -> None:
+    def walk(node: Node) -> None:
         of = attributes(node.children)
         for key, child in node.children.items():
             expr = f"{source[node.path]}.{of[key]}"
             if child.type is None and not child.required:
-                steps.append((names.give(local(key)), f"_object({expr}, {child.struct})"))
+                steps.append((inside.give(local(key)), f"_object({expr}, {child.struct})"))
                 expr = steps[-1][0]
             source[child.path] = expr
             walk(child)
 
     walk(root)
-    events = []
-    for row in rows:
-        fields = []
-        for name, path, type_ in _fields(row, side):
-            fields.append((name, _value(source[path], type_)))
-        events.append(EventPlan(cls=event_class(row["event"], side), fields=tuple(fields)))
-    return ConverterPlan(
-        function=f"_read_{snake(kind)}".rstrip("_"),
+    events, helpers = plain_events(every, source, side, ids)
+    plan = ConverterPlan(
+        function=function,
         struct=root.struct,
         kind=kind,
         steps=tuple(steps),
-        events=tuple(events),
+        events=events,
     )
+    return plan, helpers | ({"_object"} if steps else set())

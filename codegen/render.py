@@ -5,6 +5,7 @@ import subprocess
 import tempfile
 import textwrap
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 import ruff  # type: ignore[import-untyped]
@@ -60,6 +61,7 @@ def format_python(sources: Mapping[str, str]) -> dict[str, str]:
         return {name: (Path(folder) / name).read_text(encoding="utf-8") for name in sources}
 
 
+@cache
 def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),

@@ -23,9 +23,15 @@ _PROVIDER_HOOKS: dict[str, tuple[str, dict[str, str]]] = {
             "request": "request",
             "conversation": "fields.conversation",
             "instructions": "fields.instructions",
+            "text": "fields.text",
             "input": "fields.input",
             "tools": "fields.tools",
         },
+    ),
+    "session.pong": ("ping: object", {"ping": "ping"}),
+    "session.hush": (
+        "op: str, response: ResponseFacts",
+        {"op": "op", "response": "response.server_id"},
     ),
     "response.cancel": (
         "op: str, response: ResponseFacts",
@@ -35,9 +41,18 @@ _PROVIDER_HOOKS: dict[str, tuple[str, dict[str, str]]] = {
     "playback.forget": ("op: str, item: ItemFacts", _OF_ITEM),
 }
 _TRANSPORT_HOOKS: dict[str, tuple[str, dict[str, str]]] = {
-    "session.play": ("stream: str | None, audio: bytes", {"stream": "stream", "audio": "audio"}),
-    "session.mark": ("stream: str | None, mark: str", {"stream": "stream", "mark": "mark"}),
-    "response.clear": ("stream: str | None", {"stream": "stream"}),
+    "session.play": (
+        "stream: str | None, audio: bytes, item: str, generation: int",
+        {"stream": "stream", "audio": "audio", "item": "item", "generation": "generation"},
+    ),
+    "session.mark": (
+        "stream: str | None, mark: str, item: str, generation: int",
+        {"stream": "stream", "mark": "mark", "item": "item", "generation": "generation"},
+    ),
+    "response.clear": (
+        "stream: str | None, generation: int",
+        {"stream": "stream", "generation": "generation"},
+    ),
 }
 _MAY_BE_NONE = {
     "stream": "The stream has not started: there is nobody to say it to.",
@@ -48,10 +63,16 @@ _SENTENCES = {
     "session.configure": "Tell the server how the session is to be.",
     "session.listen": "Let the server hear the caller.",
     "session.request": "Ask for a response.",
+    "session.pong": "Answer the server's ping.",
+    "session.hush": "Make the server, where it plays, throw away what it has not played.",
     "session.play": "Let the caller hear speech.",
     "session.mark": "Ask to be told when all speech before this point has been heard.",
 }
+_SUBJECTS = {"session.hush": "response", "playback": "item", "session": "fields"}
+"""By hook, or by its machine: of whom its guards ask."""
 _TYPES = {"str": "str", "bytes": "bytes", "int": "int", "any": "Any"}
+_NUMBERED = ("response", "item")
+"""What the provider has named, and is told by a number where its names are numbers."""
 
 
 def plan_send(
@@ -62,15 +83,25 @@ def plan_send(
     variables: Mapping[str, str] = PROVIDER_VARIABLES if provider else TRANSPORT_VARIABLES
     contract = _PROVIDER_HOOKS if provider else _TRANSPORT_HOOKS
     messages = {
-        name: _Message(template, camel(f"send_{name}"), peer.wire.tag, variables, names)
+        name: _Message(template, camel(f"send_{name}"), peer, variables, names)
         for name, template in peer.send.items()
     }
     hooks = tuple(
-        _hook(full, contract[full], peer.hooks.get(full, ()), messages, machines)
+        _hook(
+            full,
+            contract[full],
+            peer.hooks.get(full, ()),
+            messages,
+            machines,
+            bare=peer.wire.frames == "mixed" and full in ("session.listen", "session.play"),
+            numbered=provider and peer.wire.ids == "number",
+        )
         for full in contract
     )
     structs = tuple(struct for message in messages.values() for struct in message.structs)
-    return SendPlan(structs=structs, hooks=hooks)
+    parted = any("." in name for message in messages.values() for name in message.parts())
+    numbered = any("_number(" in say.expr for hook in hooks for say in hook.says)
+    return SendPlan(structs=structs, hooks=hooks, parted=parted, numbered=numbered)
 
 
 def after_finished(peer: Provider | Transport) -> tuple[str, ...]:
@@ -87,36 +118,46 @@ class _Message:
 
     def __init__(
         self,
-        template: dict[str, Any],
+        template: dict[str, Any] | str,
         wanted: str,
-        tag_field: str,
+        peer: Provider | Transport,
         variables: Mapping[str, str],
         names: Namespace,
     ) -> None:
-        tag = template.get(tag_field)
         self.structs: list[StructPlan] = []
+        self._variables = variables
+        self._numbered = peer.wire.ids == "number" and isinstance(peer, Provider)
+        self._body: dict[str, Any] | str = template
+        if isinstance(template, str):
+            return
+        tag_field = peer.wire.tag
+        tag = template.get(tag_field) if tag_field is not None else None
+        self._kind = peer.kind_of(template) or wanted
         self._tag = tag if isinstance(tag, str) and not tag.startswith("$") else None
         self._body = {k: v for k, v in template.items() if self._tag is None or k != tag_field}
-        self._variables = variables
         self._names = names
         self._classes: dict[tuple[str, ...], str] = {}
         tagged = f", tag_field={tag_field!r}, tag={self._tag!r}" if self._tag else ""
-        self._declare((), self._body, wanted, f"`{self._tag or wanted}`, as we send it.", tagged)
+        self._declare((), self._body, wanted, f"`{self._kind}`, as we send it.", tagged)
 
     def expr(self, exprs: Mapping[str, str]) -> str:
         """Python source that builds the message out of a hook's arguments."""
         return self._expr((), self._body, exprs)
 
+    def parts(self) -> list[str]:
+        """The same with the parts of them that it takes."""
+        return _variables(self._body)
+
     def variables(self) -> set[str]:
         """The names it is filled with."""
-        return set(_variables(self._body))
+        return {name.partition(".")[0] for name in _variables(self._body)}
 
     def _declare(
         self, path: tuple[str, ...], value: dict[str, Any], wanted: str, doc: str, tagged: str
     ) -> None:
         for key, inner in value.items():
             for at, found in _objects((*path, key), inner):
-                of = f"`{'.'.join(at)}` of `{self._tag or wanted}`."
+                of = f"`{'.'.join(at)}` of `{self._kind}`."
                 self._declare(at, found, wanted + camel(key), of, "")
         self._classes[path] = self._names.give(wanted)
         attribute = attributes(value)
@@ -132,7 +173,7 @@ class _Message:
         """Whether the field can be left out: an unknown variable, or an object of nothing else."""
         match value:
             case str() if value.startswith("$"):
-                return self._variables[value[1:]].endswith("?")
+                return "." in value or self._variables[value[1:]].endswith("?")
             case dict():
                 return bool(value) and all(map(self._may_lack, value.values()))
             case _:
@@ -141,7 +182,10 @@ class _Message:
     def _type(self, path: tuple[str, ...], value: object) -> str:
         match value:
             case str() if value.startswith("$"):
-                type_ = _TYPES[self._variables[value[1:]].rstrip("?")]
+                name = value[1:].partition(".")[0]
+                type_ = _TYPES[self._variables[name].rstrip("?")]
+                if self._numbered and name in _NUMBERED:
+                    type_ = "int | str"
             case dict():
                 type_ = self._classes[path]
             case list():
@@ -153,7 +197,7 @@ class _Message:
     def _expr(self, path: tuple[str, ...], value: object, exprs: Mapping[str, str]) -> str:
         match value:
             case str() if value.startswith("$"):
-                return exprs[value[1:]]
+                return _variable(value[1:], exprs)
             case dict():
                 attribute = attributes(value)
                 args = [
@@ -163,13 +207,20 @@ class _Message:
                 built = f"{self._classes[path]}({', '.join(args)})"
                 if not path or not self._may_lack(value):
                     return built
-                known = [f"{exprs[name]} is not None" for name in dict.fromkeys(_variables(value))]
+                names = dict.fromkeys(_variables(value))
+                known = [f"{_variable(name, exprs)} is not None" for name in names]
                 return f"({built} if {' or '.join(known)} else None)"
             case list():
                 parts = [self._expr((*path, str(i)), v, exprs) for i, v in enumerate(value)]
                 return f"({', '.join(parts)},)" if parts else "()"
             case _:
                 return repr(value)
+
+
+def _variable(name: str, exprs: Mapping[str, str]) -> str:
+    """What fills a variable; `settings.voice` is a part of the settings, missing if they do not have it."""
+    whole, _, part = name.partition(".")
+    return f"_part({exprs[whole]}, {part!r})" if part else exprs[whole]
 
 
 def _objects(path: tuple[str, ...], value: object) -> list[tuple[tuple[str, ...], dict[str, Any]]]:
@@ -198,19 +249,28 @@ def _hook(
     hooks: tuple[Hook, ...],
     messages: dict[str, _Message],
     machines: dict[str, Machine],
+    *,
+    bare: bool,
+    numbered: bool,
 ) -> HookPlan:
     machine, _, action = full.partition(".")
     signature, exprs = contract
+    filled = {
+        name: f"_number({expr})" if numbered and name in _NUMBERED else expr
+        for name, expr in exprs.items()
+    }
     sentence = _SENTENCES.get(full) or machines[machine].actions[action].is_
     doc = [sentence]
-    if not hooks:
+    if bare:
+        doc.append("As a binary frame, with nothing around it.")
+    elif not hooks:
         doc.append("Nothing is said: the other side has no verb for it.")
     for hook in hooks:
         doc.extend(filter(None, [hook.why, hook.see and f"see {hook.see}"]))
     used = {exprs[name] for hook in hooks for name in messages[hook.send].variables()}
     unsaid = [(f"{expr} is None", why) for expr, why in _MAY_BE_NONE.items() if expr in used]
-    subject = "item" if machine == "playback" else machine
-    says = [SayPlan(_guard(hook, subject), messages[hook.send].expr(exprs)) for hook in hooks]
+    subject = _SUBJECTS.get(full) or _SUBJECTS.get(machine, machine)
+    says = [SayPlan(_guard(hook, subject), messages[hook.send].expr(filled)) for hook in hooks]
     if len(says) == 1 and says[0].condition:
         unsaid.append((_negated(says[0].condition), ""))
         says = [SayPlan(None, says[0].expr)]
@@ -220,6 +280,7 @@ def _hook(
         doc=tuple(doc),
         unsaid=tuple(unsaid),
         says=tuple(says),
+        bare=bare,
     )
 
 

@@ -10,12 +10,17 @@ from typing import Literal
 from msgspec import Struct
 
 from bargein.statemachines.checks import check as check_tables
+from bargein.statemachines.claims import Told
 from bargein.statemachines.diagnostics import TableError
 from bargein.statemachines.explain import Peer, UnknownName, name_of
 from bargein.statemachines.loader import Tables, load_all
 from bargein.statemachines.model import Provider, Table
 
+from .guarantees import Place, guarantees_page
 from .pages import MARK, Link, machine_page, peer_page
+
+GUARANTEES = "guarantees"
+"""The page that is no drawing: what holds, and who acts. It lies in `docs/`, where a project has such a folder."""
 
 
 class Change(Struct, frozen=True):
@@ -68,7 +73,8 @@ def read(root: Path) -> Tables:
 def write(root: Path, names: Collection[str] | None = None) -> list[Path]:
     """Write the drawings of a project into its `diagrams/`, and remove those of tables that are gone.
 
-    With `names` (of machines, providers, transports) only theirs. Returns the files that changed.
+    A project with its tables in `statemachines/` and a folder `docs/` gets the page of guarantees there. With `names`
+    (of machines, providers, transports, or `guarantees`) only theirs. Returns the files that changed.
 
     :raises UnknownName: if nothing is called so.
     """
@@ -78,7 +84,7 @@ def write(root: Path, names: Collection[str] | None = None) -> list[Path]:
         if change.what == "superfluous":
             change.path.unlink()
         else:
-            change.path.write_text(pages[change.path.name], encoding="utf-8", newline="\n")
+            change.path.write_text(pages[change.path], encoding="utf-8", newline="\n")
     return [change.path for change in changes]
 
 
@@ -87,50 +93,71 @@ def check(root: Path, names: Collection[str] | None = None) -> list[Change]:
     return _compare(root, names)[0]
 
 
-def _compare(root: Path, names: Collection[str] | None) -> tuple[list[Change], dict[str, str]]:
-    folder = root / "diagrams"
-    pages = draw(read(root), folder)
-    there = {p.name: p.read_text("utf-8", errors="replace") for p in sorted(folder.glob("*.md"))}
+def _compare(root: Path, names: Collection[str] | None) -> tuple[list[Change], dict[Path, str]]:
+    pages = _pages(root)
     changes = []
-    for name, text in (pages if names is None else _named(pages, names)).items():
-        if name not in there:
-            changes.append(Change(folder / name, "missing", _diff("", text, name)))
-        elif there[name] != text:
-            changes.append(Change(folder / name, "stale", _diff(there[name], text, name)))
+    for path, text in (pages if names is None else _named(pages, names)).items():
+        old = path.read_text("utf-8", errors="replace") if path.is_file() else None
+        if old != text:
+            what: Literal["missing", "stale"] = "missing" if old is None else "stale"
+            changes.append(Change(path, what, _diff(old or "", text, path)))
     if names is None:
-        changes += [
-            Change(folder / name, "superfluous", _diff(text, "", name))
-            for name, text in there.items()
-            if name not in pages and text.startswith(MARK)
-        ]
+        for path in sorted((root / "diagrams").glob("*.md")):
+            text = path.read_text("utf-8", errors="replace")
+            if path not in pages and text.startswith(MARK):
+                changes.append(Change(path, "superfluous", _diff(text, "", path)))
     return changes, pages
 
 
-def _named(pages: dict[str, str], names: Collection[str]) -> dict[str, str]:
-    known = list(dict.fromkeys(file.split(".")[0] for file in pages))
+def _pages(root: Path) -> dict[Path, str]:
+    """Every file there should be, and its text."""
+    tables, folder, docs = read(root), root / "diagrams", root / "docs"
+    pages = {folder / name: text for name, text in draw(tables, folder).items()}
+    if docs.is_dir() and (root / "statemachines").is_dir():
+        pages[docs / f"{GUARANTEES}.md"] = guarantees_page(tables, _placer(docs))
+    return pages
+
+
+def _named(pages: dict[Path, str], names: Collection[str]) -> dict[Path, str]:
+    known = list(dict.fromkeys(path.name.split(".")[0] for path in pages))
     for name in names:
         if name not in known:
             raise UnknownName("table", name, known)
-    return {file: text for file, text in pages.items() if file.split(".")[0] in names}
+    return {path: text for path, text in pages.items() if path.name.split(".")[0] in names}
 
 
 def _linker(tables: Tables, folder: Path | None) -> Link:
     """Links from the drawings to tables: a relative path if they share a project, else the file's name."""
 
     def link(table: Table) -> str:
-        file = tables.files(table)[0].resolve()
-        if folder is not None and file.is_relative_to(folder.resolve().parent):
-            return Path(os.path.relpath(file, folder.resolve())).as_posix()
-        return file.name
+        return _relative(tables.files(table)[0], folder)
 
     return link
 
 
-def _diff(old: str, new: str, name: str) -> str:
+def _placer(folder: Path) -> Place:
+    """The same for one row of a table: with its line, as a link that GitHub and GitLab understand."""
+
+    def place(told: Told) -> str:
+        path = _relative(Path(told.file), folder)
+        return f"{path}#L{told.line}" if path.startswith("../") else path
+
+    return place
+
+
+def _relative(file: Path, folder: Path | None) -> str:
+    file = file.resolve()
+    if folder is not None and file.is_relative_to(folder.resolve().parent):
+        return Path(os.path.relpath(file, folder.resolve())).as_posix()
+    return file.name
+
+
+def _diff(old: str, new: str, path: Path) -> str:
+    name = f"{path.parent.name}/{path.name}"
     lines = difflib.unified_diff(
         old.splitlines(keepends=True),
         new.splitlines(keepends=True),
-        f"diagrams/{name} (on disk)",
-        f"diagrams/{name} (from the tables)",
+        f"{name} (on disk)",
+        f"{name} (from the tables)",
     )
     return "".join(lines)

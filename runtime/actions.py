@@ -11,6 +11,7 @@ from msgspec import Struct
 Side = Literal["provider", "transport"]
 Verdict = Literal["completed", "interrupted", "timed_out", "failed"]
 Memory = Literal["exact", "pending", "diverged"]
+Evidence = Literal["marks", "report", "clock", "server"]
 
 
 class Action(Struct, gc=False):
@@ -35,7 +36,10 @@ class ItemOutcome(Struct, frozen=True, gc=False):
     """What became of one message item.
 
     All times count from the item's own first millisecond. `state` is one of the playback machine's; `memory` says
-    whether the server remembers just what was heard (`pending`: asked, not yet confirmed).
+    whether the server remembers just what was heard (`pending`: asked, not yet confirmed). `evidence` is what
+    `heard_ms` rests on: marks the carrier has returned, reports of the player, nothing but the clock, or the word of
+    the server, which plays by itself. Then none of it passes here: `received_ms` and `sent_ms` are 0, and `heard_ms`
+    is known of what was cut, not of what is `full`.
     """
 
     item: str
@@ -45,7 +49,7 @@ class ItemOutcome(Struct, frozen=True, gc=False):
     heard_ms: int
     memory: Memory = "exact"
     reason: str | None = None
-    evidence: Literal["marks", "clock"] = "marks"
+    evidence: Evidence = "marks"
 
 
 class Resolved(Action):
@@ -89,6 +93,17 @@ class TextArrived(Action):
     item: str
     text: str
     spoken: bool
+
+
+class Corrected(Action):
+    """The words the server takes for heard of a response that was cut short, by its own reckoning.
+
+    `ref` is the response the server names, or the one the caller cut short last; None if that is not known.
+    """
+
+    ref: str | None
+    text: str
+    response: str | None = None
 
 
 class CallArrived(Action):

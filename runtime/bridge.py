@@ -1,14 +1,14 @@
 """The bridge: a web server that joins each call of a carrier to a speech-to-speech provider.
 
-    GET  /<carrier>     the carrier's websocket, one per call        (`/twilio`)
-    GET, POST /twiml    the webhook for carriers that speak TwiML: it sends the call to that websocket
+    GET  /<carrier>      the carrier's websocket, one per call        (`/twilio`)
+    GET, POST /answer    the carrier's webhook, if its table has an answer: it sends the call to that websocket
+    GET, POST /twiml     the same, for carriers that are answered in XML
 
-https://www.twilio.com/docs/voice/twiml/stream
+Nothing here knows one carrier or provider from another: their tables say how they are met.
 """
 
 import logging
 import math
-import re
 import secrets
 import socket
 from collections.abc import Callable, Mapping
@@ -17,8 +17,6 @@ from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
-from urllib.parse import urlsplit, urlunsplit
-from xml.sax.saxutils import quoteattr
 
 import aiohttp
 import anyio
@@ -27,20 +25,21 @@ from aiohttp import web
 from .actions import Action
 from .adapter import ProviderAdapter, TransportAdapter
 from .calls import Calls
-from .control import is_loopback
+from .dialing import Dial, check_url
 from .driver import Driver, Limits
-from .errors import ProviderError, UsageError
+from .errors import UsageError
+from .formats import agreed
 from .journal import Journal, JournalError, check_folder, journal_path
 from .session import Session, Settings
 from .streams import WebSocketStream, listen
+from .webhook import Webhook
 
 __all__ = ["Bridge"]
 
 log = logging.getLogger("bargein")
 
 CARRIER_MESSAGE_BYTES: Final = 1024 * 1024
-PROVIDER_MESSAGE_BYTES: Final = 16 * 1024 * 1024
-"""The largest message each side may send; a larger one closes that side with code 1009."""
+"""The largest message a carrier may send; a larger one closes its side with code 1009."""
 
 _PROVIDER_PING_S: Final = 20.0
 _KEEP_ALIVE: Final = {
@@ -51,17 +50,16 @@ _KEEP_ALIVE: Final = {
 }
 """A carrier that vanished is noticed by the kernel: pings would cost a timer for each of 50 frames a second."""
 
-_HOST: Final = re.compile(r"[A-Za-z0-9._-]+(:\d+)?|\[[0-9A-Fa-f:.]+\](:\d+)?")
-
 
 class Bridge:
     """A bridge on `host:port` for as long as its `async with` block runs; port 0 lets the system choose.
 
-    `session` are the provider's own session settings, laid over what the bridge needs: its audio formats. `greet` is
-    what the agent says first. `settings` and `engine` are those of every call's `Session`, `limits` of its `Driver`.
-    Each call is written to a file in `journals`; None writes none, `journal_audio` keeps the sound. Behind a proxy
-    that does not forward the host it was asked for, `public_url` says how carriers reach this bridge. More than
-    `max_calls` at a time are answered with 503.
+    The provider is where its table says, or at `provider_url`, and is shown `api_key` as its table says. `session`
+    are its own session settings, laid over what the bridge needs: its audio formats. `greet` is what the agent says
+    first. `settings` and `engine` are those of every call's `Session`, `limits` of its `Driver`. Each call is written
+    to a file in `journals`; None writes none, `journal_audio` keeps the sound. Behind a proxy that does not forward
+    the host it was asked for, `public_url` says how carriers reach this bridge. More than `max_calls` at a time are
+    answered with 503.
 
     :raises UsageError: if a value cannot be right.
     """
@@ -71,7 +69,7 @@ class Bridge:
         provider: ProviderAdapter,
         transport: TransportAdapter,
         *,
-        provider_url: str,
+        provider_url: str | None = None,
         api_key: str | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
@@ -89,14 +87,14 @@ class Bridge:
     ) -> None:
         self._settings = settings or Settings()
         Session(provider, transport, self._settings, engine=engine)
-        self._url = _checked(provider_url, ("ws", "wss"), "provider URL")
-        self._public_url = public_url and _checked(
-            public_url, ("http", "https", "ws", "wss"), "public URL"
-        )
-        self._session = session_settings(session or {}, provider.audio[self._settings.audio].asks)
+        self._dial = Dial(provider, url=provider_url, key=api_key)
+        if public_url:
+            check_url(public_url, public_url, ("http", "https", "ws", "wss"), "public URL")
+        audio = agreed(provider, transport, self._settings.audio)
+        self._webhook = Webhook(transport, transport.audio[audio.name], public_url)
+        self._session = session_settings(session or {}, audio.asks)
         self._provider = provider
         self._transport = transport
-        self._headers = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
         self._host = host
         self._port = port
         self._greet = greet
@@ -125,6 +123,12 @@ class Bridge:
         """Where the carrier's websocket connects."""
         return f"ws://{self.authority}/{self._transport.name}"
 
+    @property
+    def webhook(self) -> str | None:
+        """Where the carrier asks what to do with a call; None if its table does not say how to answer."""
+        paths = self._webhook.paths
+        return f"http://{self.authority}{paths[0]}" if paths else None
+
     async def __aenter__(self) -> Self:
         """Start to listen.
 
@@ -135,8 +139,7 @@ class Bridge:
             check_folder(self._journals)
         app = web.Application()
         app.router.add_get(f"/{self._transport.name}", self._accept)
-        app.router.add_route("GET", "/twiml", self._twiml)
-        app.router.add_route("POST", "/twiml", self._twiml)
+        self._webhook.add_to(app)
         self._runner = await listen(app, self._host, self._port)
         self._http = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=None)
@@ -169,39 +172,6 @@ class Bridge:
         if self._http is not None:
             await self._http.close()
 
-    # -- the webhook --------------------------------------------------------------------------------
-
-    async def _twiml(self, request: web.Request) -> web.Response:
-        try:
-            url = f"{self._public(request)}/{self._transport.name}"
-        except UsageError as error:
-            return web.Response(status=400, text=f"{error}\n")
-        twiml = f"<Response><Connect><Stream url={quoteattr(url)}/></Connect></Response>"
-        return web.Response(
-            text=f'<?xml version="1.0" encoding="UTF-8"?>\n{twiml}\n', content_type="text/xml"
-        )
-
-    def _public(self, request: web.Request) -> str:
-        """The root of our address as the carrier sees it.
-
-        Without a proxy's word it is TLS, which carriers insist on; only on loopback there is nothing between.
-        """
-        if self._public_url:
-            scheme, rest = self._public_url.split("://", 1)
-            return f"{'wss' if scheme in ('https', 'wss') else 'ws'}://{rest.rstrip('/')}"
-        headers = request.headers
-        host = headers.get("X-Forwarded-Host", request.host).split(",")[0].strip()
-        if not _HOST.fullmatch(host):
-            raise UsageError("the Host header names no host")
-        near = is_loopback(urlsplit(f"//{host}").hostname or "")
-        proto = (
-            headers.get("X-Forwarded-Proto", "http" if near else "https")
-            .split(",")[0]
-            .strip()
-            .lower()
-        )
-        return f"{'ws' if proto in ('http', 'ws') else 'wss'}://{host}"
-
     # -- calls --------------------------------------------------------------------------------------
 
     async def _accept(self, request: web.Request) -> web.StreamResponse:
@@ -213,6 +183,7 @@ class Bridge:
             timeout=self._limits.goodbye_s,
             max_msg_size=CARRIER_MESSAGE_BYTES,
             compress=False,
+            protocols=() if self._transport.subprotocol is None else (self._transport.subprotocol,),
         )
         if not websocket.can_prepare(request):
             return web.Response(status=400, text="this is a websocket\n")
@@ -269,24 +240,9 @@ class Bridge:
 
     async def _connect(self) -> WebSocketStream:
         assert self._http is not None, "the bridge listens"
-        where = urlunsplit(urlsplit(self._url)._replace(query="", fragment=""))
-        try:
-            with anyio.fail_after(self._connect_timeout_s):
-                websocket = await self._http.ws_connect(
-                    self._url,
-                    headers=self._headers,
-                    autoping=False,
-                    max_msg_size=PROVIDER_MESSAGE_BYTES,
-                    timeout=aiohttp.ClientWSTimeout(ws_close=self._limits.goodbye_s),
-                )
-        except aiohttp.WSServerHandshakeError as error:
-            raise ProviderError(f"{where} refused us: HTTP {error.status}") from error
-        except TimeoutError as error:
-            seconds = f"{self._connect_timeout_s:g} s"
-            raise ProviderError(f"{where} did not answer within {seconds}") from error
-        except (aiohttp.ClientError, OSError) as error:
-            raise ProviderError(f"{where} cannot be reached: {error}") from error
-        return WebSocketStream(websocket)
+        return await self._dial.open(
+            self._http, within_s=self._connect_timeout_s, close_s=self._limits.goodbye_s
+        )
 
 
 def session_settings(user: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -334,13 +290,3 @@ def _merged(needed: Mapping[str, Any], user: Mapping[str, Any], path: str) -> di
         elif must != is_:
             raise UsageError(f"{path}{key} must be {must!r} in this call, not {is_!r}")
     return merged
-
-
-def _checked(url: str, schemes: tuple[str, ...], what: str) -> str:
-    try:
-        parts = urlsplit(url)
-        if parts.scheme in schemes and parts.hostname and parts.port != 0:
-            return url
-    except ValueError:
-        pass
-    raise UsageError(f"the {what} {url!r} must be {' or '.join(f'{s}://HOST…' for s in schemes)}")

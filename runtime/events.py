@@ -76,7 +76,10 @@ class Ended(Event):
 
 
 class Finished(Event):
-    """The server's last word about a response; `status` is completed, cancelled, failed or incomplete."""
+    """The server's last word about a response; `status` is completed, cancelled, failed or incomplete.
+
+    `item` is the item with whose end it comes, where nothing names the response.
+    """
 
     response: str | None = None
     status: str | None = None
@@ -84,9 +87,14 @@ class Finished(Event):
     code: str | None = None
     request: str | None = None
     conversation: str | None = None
+    item: str | None = None
 
 
 # -- Provider: the caller, the session, and answers to us -------------------------------------------
+
+
+class Ready(Event):
+    """The server has taken its settings: from here on it takes requests and the caller's voice."""
 
 
 class SpeechStarted(Event):
@@ -97,17 +105,47 @@ class SpeechStopped(Event):
     """The provider's VAD hears the caller no more."""
 
 
+class Interrupted(Event):
+    """The server has stopped speaking because the caller began to: what it makes is over, what still plays too."""
+
+    response: str | None = None
+
+
+class Corrected(Event):
+    """The words of the response cut short that the server takes for heard, by its own reckoning."""
+
+    text: str
+    response: str | None = None
+
+
 class Configured(Event):
-    """The session's settings as the server has them; None means: as the provider does by default."""
+    """The session's settings as the server has them; None means: as the provider does by default.
+
+    `manual` says that we tell the server when the caller speaks, and it does not listen for it.
+    """
 
     interrupts_itself: bool | None = None
     vad: str | None = None
+    manual: bool | None = None
+
+
+class Closing(Event):
+    """The server will close the connection; `left` is how much time is left, in the server's words."""
+
+    left: str | None = None
+
+
+class Ping(Event):
+    """The server wants `ping` back."""
+
+    ping: object = None
 
 
 class Truncated(Event):
-    """The server has cut an item."""
+    """The server has cut an item; `heard_ms`, from its first millisecond, is where."""
 
     item: str
+    heard_ms: int | None = None
 
 
 class Deleted(Event):
@@ -123,6 +161,27 @@ class Error(Event):
     message: str | None = None
     param: str | None = None
     op: str | None = None
+
+
+# -- Provider: what its server plays by itself --------------------------------------------------------
+
+
+class PlaybackStarted(Event):
+    """The server begins to play speech of a response."""
+
+    response: str | None = None
+
+
+class PlaybackStopped(Event):
+    """The server has played all it had of a response."""
+
+    response: str | None = None
+
+
+class PlaybackCleared(Event):
+    """The server has thrown away what it had not played: we told it to, or the caller interrupted."""
+
+    response: str | None = None
 
 
 # -- Transport --------------------------------------------------------------------------------------
@@ -152,6 +211,34 @@ class Marked(Event):
     mark: str
 
 
+class MarkCleared(Event):
+    """The carrier returns a mark and says that a clear took the audio before it."""
+
+    mark: str
+
+
+class Cleared(Event):
+    """The carrier has emptied its buffer."""
+
+
+class Played(Event):
+    """The player reports how much of an item has sounded, counted from the item's first millisecond it was sent.
+
+    `generation` is the count of clears before the audio it speaks of.
+    """
+
+    item: str
+    played_ms: int
+    generation: int | None = None
+
+
+class TransportError(Event):
+    """The carrier refused something."""
+
+    code: str | None = None
+    message: str | None = None
+
+
 class Dtmf(Event):
     """The caller pressed a key."""
 
@@ -179,8 +266,8 @@ class Malformed(Event):
 
 
 def event_name(event: type[Event], side: str) -> str:
-    """The vocabulary's word for an event class: `Created` is `created`, a transport's stream drops the prefix."""
+    """The vocabulary's word for an event class: `Created` is `created`; a transport's own drop their prefix."""
     name = event.__name__
-    if side == "transport" and name.startswith("Stream"):
-        name = name.removeprefix("Stream")
+    if side == "transport":
+        name = name.removeprefix("Stream").removeprefix("Transport")
     return "".join("_" + c.lower() if c.isupper() else c for c in name).lstrip("_")

@@ -19,6 +19,7 @@ from . import events as ev
 from .actions import Action, Side, ToProvider, ToTransport
 from .adapter import ProviderAdapter, TransportAdapter
 from .errors import BargeinError
+from .formats import agreed
 from .lines import Lines
 from .session import Settings
 
@@ -88,13 +89,17 @@ def header(
 def resolved(
     settings: Settings, provider: ProviderAdapter, transport: TransportAdapter
 ) -> dict[str, Any]:
-    """The settings with the tables' times where none was chosen: a call does not change when a table does."""
+    """The settings with the tables' times and format where none was chosen: a call does not change when a table does.
+
+    :raises UsageError: if both sides speak no common audio format.
+    """
     values: dict[str, Any] = {}
     for name in Settings.__slots__:
         value = getattr(settings, name)
         if value is None:
             value = provider.timeouts_ms.get(name, transport.timeouts_ms.get(name))
         values[name] = value
+    values["audio"] = agreed(provider, transport, settings.audio).name
     return values
 
 
@@ -185,11 +190,15 @@ class Journal:
         actions: Sequence[Action],
     ) -> None:
         """The session's method `verb` was called; `gave` is what it returned beside the actions, or None."""
-        self._lines.verb(now_ms, verb, arguments)
+        lines = self._lines
+        lines.verb(now_ms, verb, arguments)
         if gave is not None:
-            self._lines.gave(gave)
-        self._lines.actions(actions)
-        self.flush()
+            lines.gave(gave)
+        lines.actions(actions)
+        # Held speech leaves piece by piece, as time advances: that is the flow of audio.
+        flows = verb == "advance" and actions
+        if not flows or len(lines.out) > _FLUSH_LINES or not all(map(_is_speech, actions)):
+            self.flush()
 
     def broke(self, bug: BaseException, write_input: Callable[[Lines], None]) -> None:
         """The session raised on an input, which `write_input` writes."""
@@ -231,6 +240,10 @@ class Journal:
                 file.close()
             except OSError as error:
                 self.broken = self.broken or str(error.strerror or error)
+
+
+def _is_speech(action: Action) -> bool:
+    return isinstance(action, ToTransport) and action.audio
 
 
 @lru_cache

@@ -1,121 +1,50 @@
-"""What the actions of the machines do: the session's own half of the tables.
+"""Responses, and what the actions of their machine do; with `speech.py` the session's own half of the tables.
 
-`Lifecycle` holds the maps (responses, items, asked operations, the playout ledger) and moves the machines. Each
-action named in `statemachines/*.yaml` is one method here, called `_<machine>_<action>`; a test holds the two sets
-equal. There is no "current response" anywhere: everything is found by identity.
+Each action named in `statemachines/response.yaml` is one method here, called `_response_<action>`; a test holds the
+two sets equal. There is no "current response" anywhere: everything is found by identity.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import zip_longest
-from typing import Any
 
-from .actions import (
-    Action,
-    ItemSettled,
-    MemorySettled,
-    Resolved,
-    StateChanged,
-    ToProvider,
-    Verdict,
-)
-from .adapter import ProviderAdapter, Wire
-from .machine import Engine
-from .playout import Playout
-from .records import Item, Response
+from .actions import Action, Resolved, StateChanged
+from .hushing import Hushing
+from .records import Interrupted, Operation, Response
+from .speech import actions_of
+
+__all__ = ["REMEMBERED_IDS", "TOMBSTONES", "Interrupted", "Lifecycle", "Operation"]
 
 REMEMBERED_IDS = 16
 """How many ids of ended responses are kept: deltas that trail behind a last word are known for what they are."""
-
-SHORTER_MS = 100
-"""How much less a second truncate asks for. One provider was measured to count 85 ms less than its bytes hold:
-https://github.com/pipecat-ai/pipecat/issues/2106"""
 
 _PHASE = {"name": 0, "withdraw": 0, "clear": 1, "cancel": 2, "cut": 3}
 _LAST_PHASE = 4
 """When one interrupt covers several responses: clear the ear, cancel all, settle all, then resolve."""
 
-
-_TOMBSTONES = ("cancelled", "timed_out")
-_ENDING = (*_TOMBSTONES, "done")
+TOMBSTONES = ("cancelled", "timed_out")
+_ENDING = (*TOMBSTONES, "done")
 """States in which nothing but the server's last word is waited for."""
 
 
-class Interrupted:
-    """What one interrupt really did; each list holds our refs or the server's ids, in wire order.
+class Lifecycle(Hushing):
+    """Responses, and what moving them means. See the module."""
 
-    Items `to_forget` are deleted when the server has had its last word about their response.
-    """
-
-    __slots__ = (
-        "cancelled",
-        "cleared",
-        "covered",
-        "fenced",
-        "forgotten",
-        "left_to_server",
-        "to_forget",
-        "truncated",
-        "withdrawn",
-    )
-
-    def __init__(self) -> None:
-        self.covered: list[str] = []
-        self.cleared = False
-        self.cancelled: list[str] = []
-        self.left_to_server: list[str] = []
-        self.withdrawn: list[str] = []
-        self.fenced: list[str] = []
-        self.truncated: list[tuple[str, int]] = []
-        self.forgotten: list[str] = []
-        self.to_forget: list[str] = []
-
-
-class Operation:
-    """A truncate or delete the server has not answered yet."""
-
-    __slots__ = ("deadline_ms", "item_id", "kind")
-
-    def __init__(self, kind: str, item_id: str, deadline_ms: int) -> None:
-        self.kind = kind
-        self.item_id = item_id
-        self.deadline_ms = deadline_ms
-
-
-class Lifecycle:
-    """Responses and items, and what moving them means. See the module."""
-
-    def __init__(
-        self,
-        provider: ProviderAdapter,
-        playout: Playout,
-        engine: Engine,
-        prefix: str,
-        times: dict[str, int],
-    ) -> None:
-        self.provider = provider
-        self.times = times
-        self.playout = playout
-        self.engine = engine
-        self.prefix = prefix
-        self.now_ms = 0
-        self.connected = True
-        self.hung_up = False
-        self.responses: dict[str, Response] = {}
-        self.by_server: dict[str, Response] = {}
-        self.items: dict[str, Item] = {}
-        self.operations: dict[str, Operation] = {}
-        self.retired: dict[str, bool] = {}
-        """Server ids of ended responses, and whether something that trailed behind the end was reported."""
-        self.gate: list[str] = []
-        self.operations_made = 0
-        self.report = Interrupted()
-        self.out: list[Action] = []
-        self._covered: frozenset[str] = frozenset()
-        self._cleared = False
-        self.naming: str | None = None
-        self.turn: str | None = None
-        """Where the provider has no ids: the name we gave to the response that is being answered."""
-        self._resolving: list[Response] = []
+    answer_due = False
+    """The server will answer the input by which we cancelled, as if the caller had said it. Nobody asked for that."""
+    answer_due_ms = 0
+    """Until when: what comes later answers something else."""
+    caller_waits = False
+    """The caller has spoken, and the server has not begun an answer by itself since."""
+    echoes = False
+    """The server has been seen to repeat our name for a request."""
+    cut_unborn = False
+    """The server has told of an interruption while no turn was open: what ends next had not begun."""
+    stopped_number = 0
+    """Where responses are numbered in order: up to here all are over, whether or not anything of them came."""
+    last_cut: tuple[str, str | None] | None = None
+    """Our name and the server's of the response the caller last cut short: what a correction is about."""
+    manual_turns = False
+    _input_sent = False
 
     # -- moving -----------------------------------------------------------------------------------
 
@@ -124,35 +53,35 @@ class Lifecycle:
 
         Their actions run phase by phase, not one by one; one clear serves all, and no handle concludes midway.
         """
-        self._cleared = False
-        covered: list[str] = []
+        self._cleared = self._input_sent = False
+        self._unwanted: list[Response] = []
+        covered: list[Response] = []
         plan: list[tuple[int, Response, str]] = []
         for response in responses:
             state = response.state
             done = self.engine.fire(self.provider.response, response, event)
             if response.state != state:
-                self._response_moved(response, event)
+                self._note_moved(response, event)
             plan += [(_PHASE.get(name, _LAST_PHASE), response, name) for name in done]
             if "cut" in done:
-                covered.append(response.ref)
-        self._covered = frozenset(covered)
+                covered.append(response)
+        self._covered = frozenset([response.ref for response in covered])
+        if covered and event in ("interrupt", "stopped"):
+            self._note_cut(covered)
         plan.sort(key=lambda step: step[0])
         for _, response, name in plan:
             _RESPONSE_ACTIONS[name](self, response)
         self._covered = frozenset()
+        if self._unwanted:
+            self.hush(self._unwanted)
 
-    def move_item(self, item: Item, event: str) -> None:
-        """Fire one event at an item."""
-        state = item.state
-        done = self.engine.fire(self.provider.playback, item, event)
-        if item.state != state:
-            self.out.append(
-                StateChanged(item.ref, event, item.state, item.response_id, item.item_id)
-            )
-        for name in done:
-            _PLAYBACK_ACTIONS[name](self, item)
+    def _note_cut(self, covered: Sequence[Response]) -> None:
+        """Of several responses cut short the caller heard one; if none, the server was at the last."""
+        heard = {item.ref for item in self.playout.queue if item.state == "playing"}
+        cut = next((each for each in covered if each.ref in heard), covered[-1])
+        self.last_cut = cut.ref, cut.server_id
 
-    def _response_moved(self, response: Response, event: str) -> None:
+    def _note_moved(self, response: Response, event: str) -> None:
         named = response.server_id or self.naming
         self.out.append(StateChanged(response.ref, event, response.state, named))
         response.deadline_ms = None
@@ -170,7 +99,7 @@ class Lifecycle:
             self.by_server[self.naming] = response
             if not response.last_word:
                 response.holds_slot = response.slot
-                if response.state in _TOMBSTONES:  # Named late: the wait for its last word begins.
+                if response.state in TOMBSTONES:  # Named late: the wait for its last word begins.
                     response.deadline_ms = self.now_ms + self.times["settled_ms"]
 
     def _response_withdraw(self, response: Response) -> None:
@@ -180,6 +109,8 @@ class Lifecycle:
             response.last_word = True
 
     def _response_clear(self, response: Response) -> None:
+        if self.server_plays:
+            self._unwanted.append(response)
         if self._cleared or not self.playout.open:
             return
         if any(item.at_carrier for item in self.playout.queue if item.ref in self._covered):
@@ -187,8 +118,22 @@ class Lifecycle:
             self.report.cleared = self.playout.clear(self.now_ms, self._covered, self.out)
 
     def _response_cancel(self, response: Response) -> None:
-        sent = self.say(self.provider.cancel(self._operation_id("cancel"), response))
-        response.left_to_server = response.server_cancels and not sent
+        can = self.provider.can
+        sent = False
+        if self._can_cancel(response):
+            response.manual_turns = self.manual_turns
+            sent = self.say(self.provider.cancel(self._operation_id("cancel"), response))
+        if sent and can["cancel"] == "by_new_input":
+            self.answer_due = can["answers_cancel"] != "never"
+            self.answer_due_ms = self.now_ms + self.times["created_ms"]
+        if sent and self.by_turns:
+            response.begun |= bool(response.items) or self.provider.can["finishes"] != "always"
+        if self.server_plays and response.state in TOMBSTONES:
+            response.hush = "no" if sent else response.hush
+            self._unwanted.append(response)
+        response.left_to_server = (
+            response.server_cancels and not (sent or self.stopped) and can["cancel"] != "none"
+        )
         if response.state in _ENDING and not response.last_word:
             response.deadline_ms = self.now_ms + self.times["settled_ms"]
         report = self.report
@@ -196,12 +141,37 @@ class Lifecycle:
         done = report.cancelled if sent else unsaid
         done.append(response.server_id or response.ref)
 
+    def _can_cancel(self, response: Response) -> bool:
+        """Whether there is a cancel that would hit this response and no other.
+
+        One that names nobody hits what the server is at, so that must be this response.
+        """
+        kind = self.provider.can["cancel"]
+        if (self.stopped and response.server_cancels) or response.answers_cancel or kind == "none":
+            return False
+        if kind == "by_id":
+            return True
+        if not response.slot:
+            return False
+        others = [each for each in self.responses.values() if each is not response and each.running]
+        if kind == "anonymous":
+            return not others
+        # What is covered with it is unwanted too, and new input can stop only one.
+        wanted = any(each.state not in _ENDING for each in others)
+        if wanted or self._input_sent or response.state == "done":
+            return False
+        self._input_sent = True
+        return True
+
     def _response_cut(self, response: Response) -> None:
         event = "lost" if self.hung_up else "interrupt"
         for item_id in response.items:
             item = self.items.get(item_id)
             if item is not None and not item.settled:
-                self.move_item(item, event)
+                self.cut_short(item, event)
+            elif item is not None and item.state == "full":
+                self._told = True
+                self.doubt(item)
 
     def _response_conclude(self, response: Response) -> None:
         for item_id in response.items:
@@ -209,13 +179,6 @@ class Lifecycle:
             if item is not None:
                 self.complete(item)
         self._conclude_if_settled(response)
-
-    def _conclude_if_settled(self, response: Response) -> None:
-        if response.state != "done" or any(
-            not self.items[item_id].settled for item_id in response.items if item_id in self.items
-        ):
-            return
-        self._resolve(response, "failed" if response.status == "failed" else "completed")
 
     def _response_resolve_interrupted(self, response: Response) -> None:
         self._resolve(response, "interrupted")
@@ -230,7 +193,17 @@ class Lifecycle:
         response.holds_slot = False
         if response.server_id == self.turn:
             self.turn = None  # Whatever comes without a name from now on is another's.
+        if response.unborn and self.provider.can["correlates"] == "order":
+            self._gives_up(response)
         self._forget_due(response)
+
+    def _gives_up(self, response: Response) -> None:
+        """By order an answer that never comes would claim the next one: it is waited for once more, not longer."""
+        if response.passed_over:
+            response.last_word = True
+        else:
+            response.passed_over = True
+            response.deadline_ms = self.now_ms + self.times["created_ms"]
 
     def _response_retire(self, response: Response) -> None:
         response.last_word = True
@@ -238,105 +211,7 @@ class Lifecycle:
         response.deadline_ms = None
         self._forget_due(response)
 
-    def _resolve(self, response: Response, verdict: Verdict) -> None:
-        if response.verdict is None:
-            response.verdict = verdict
-            self._resolving.append(response)
-
-    # -- the playback machine's actions -------------------------------------------------------------
-
-    def _playback_truncate(self, item: Item) -> None:
-        heard_ms = min(item.heard_bytes, item.received_bytes) // item.bytes_per_ms
-        item.cut_ms = max(1, heard_ms - SHORTER_MS * item.refusals)
-        if self._ask("truncate", item, self.provider.truncate):
-            self.report.truncated.append((item.item_id, item.cut_ms))
-
-    def _playback_forget(self, item: Item) -> None:
-        response = self.responses.get(item.ref)
-        if (
-            self.connected
-            and response is not None
-            and not response.last_word
-            and "forget" in self.provider.after_finished
-        ):
-            item.forget_due = True
-            if response.deadline_ms is None:  # Given up before; its last word is due again.
-                response.deadline_ms = self.now_ms + self.times["settled_ms"]
-            self.report.to_forget.append(item.item_id)
-            item.memory = "pending"
-        elif self._ask("delete", item, self.provider.forget):
-            self.report.forgotten.append(item.item_id)
-
-    def _playback_settle(self, item: Item) -> None:
-        self.playout.settle(item)
-        self.out.append(ItemSettled(item.ref, item.outcome()))
-        response = self.responses.get(item.ref)
-        if response is not None and response.ref not in self._covered:
-            self._conclude_if_settled(response)
-
-    def _playback_confirm(self, item: Item) -> None:
-        self._remember(item, None)
-
-    def _playback_diverge(self, item: Item) -> None:
-        self._remember(item, item.reason or "the server would not forget")
-
-    def _remember(self, item: Item, diverged: str | None) -> None:
-        was_pending = item.memory == "pending"
-        item.memory, item.reason = "exact" if diverged is None else "diverged", diverged
-        if was_pending:
-            self.out.append(MemorySettled(item.ref, item.outcome()))
-
-    def _forget_due(self, response: Response) -> None:
-        for item_id in response.items:
-            item = self.items.get(item_id)
-            if item is not None and item.forget_due:
-                item.forget_due = False
-                self._ask("delete", item, self.provider.forget)
-
-    def _ask(self, kind: str, item: Item, hook: Callable[[str, Any], Wire]) -> bool:
-        op = self._operation_id(kind)
-        item.asked = True
-        if self.say(hook(op, item)):
-            due_ms = self.now_ms + self.times["answer_ms"]
-            self.operations[op] = Operation(kind, item.item_id, due_ms)
-            item.memory = "pending"
-            return True
-        diverged = None
-        if not self.connected:
-            diverged = "connection lost"
-        elif self.provider.can[kind] == "none":
-            diverged = f"the provider cannot {kind}"
-        self._remember(item, diverged)
-        return False
-
-    @property
-    def owed(self) -> bool:
-        """Whether the server has yet to say what it remembers of some item."""
-        return any(item.memory == "pending" for item in self.items.values())
-
     # -- shared -------------------------------------------------------------------------------------
-
-    def complete(self, item: Item) -> None:
-        """No more audio will come for `item`."""
-        if item.complete or item.settled:
-            return
-        item.complete = True
-        if not item.received_bytes:
-            self.move_item(item, "empty")
-        elif item.heard_bytes >= item.received_bytes:
-            self.move_item(item, "played")
-
-    def say(self, messages: Wire) -> bool:
-        """Write messages to the provider; False if there is nothing to say or nobody to hear it."""
-        if not self.connected:
-            return False
-        for data in messages:
-            self.out.append(ToProvider(data))
-        return bool(messages)
-
-    def _operation_id(self, kind: str) -> str:
-        self.operations_made += 1
-        return f"{self.prefix}{kind}_{self.operations_made}"
 
     def finish_step(self) -> list[Action]:
         """End of an input: start what may play, write what may be asked, resolve handles, drop what is over."""
@@ -371,7 +246,12 @@ class Lifecycle:
         return response is not None and response.state in ("created", "streaming")
 
     def _open_gate(self) -> None:
-        """Write held requests in the order they were decided, one unanswered create per slot."""
+        """Write held requests in the order they were decided, one unanswered create per slot.
+
+        Nothing is written before the server is ready to take it: until then an interrupt drops a request unsaid.
+        """
+        if not self.ready:
+            return
         busy = any(response.holds_slot for response in self.responses.values())
         for ref in self.gate.copy():
             response = self.responses[ref]
@@ -383,6 +263,8 @@ class Lifecycle:
             response.deadline_ms = self.now_ms + self.times["created_ms"]
             self.say(response.asks)
             busy = busy or response.slot
+            if self.provider.can["answers_cancel"] == "unknown":
+                self.answer_due = False
 
     def _drop_ended(self) -> None:
         waiting: list[Response] = []
@@ -392,9 +274,11 @@ class Lifecycle:
             items = [self.items[item_id] for item_id in response.items if item_id in self.items]
             if any(not item.settled or item.memory == "pending" for item in items):
                 continue
+            if response.hush == "due" and not self.hung_up:
+                continue
             if response.last_word or not response.written:
                 self._drop(response)
-            elif response.deadline_ms is None and response.server_id is not None:
+            elif response.deadline_ms is None:
                 waiting.append(response)
         for response in waiting[:-REMEMBERED_IDS]:  # A server that ends nothing must not fill us.
             self._drop(response)
@@ -402,22 +286,18 @@ class Lifecycle:
     def _drop(self, response: Response) -> None:
         for item_id in response.items:
             self.items.pop(item_id, None)
+            if self.by_turns and not item_id.endswith("/speech"):
+                self._end_name(item_id)  # Items may be named where responses are not.
         del self.responses[response.ref]
         if response.server_id is not None:
             del self.by_server[response.server_id]
-            self.retired[response.server_id] = False
-            if len(self.retired) > REMEMBERED_IDS:
-                del self.retired[next(iter(self.retired))]
+            self._end_name(response.server_id)
+
+    def _end_name(self, server_id: str) -> None:
+        """Content under this name belongs to nobody any more."""
+        self.retired.setdefault(server_id, False)
+        if len(self.retired) > REMEMBERED_IDS:
+            del self.retired[next(iter(self.retired))]
 
 
-def _named(machine: str) -> dict[str, Callable[[Any, Any], None]]:
-    prefix = f"_{machine}_"
-    return {
-        name.removeprefix(prefix): value
-        for name, value in vars(Lifecycle).items()
-        if name.startswith(prefix) and name != "_response_moved"
-    }
-
-
-_RESPONSE_ACTIONS = _named("response")
-_PLAYBACK_ACTIONS = _named("playback")
+_RESPONSE_ACTIONS = actions_of(Lifecycle, "response")

@@ -9,7 +9,8 @@
     {"raised": "KeyError: 'x'"}                                          the session broke: a bug
     {"at": 9000, "note": "..."} {"at": 9000, "end": "..."}               remarks of the driver, not replayed
 
-A message that is no JSON on one line stands under `text`; a binary frame under `binary`, cut after 48 bytes.
+A message that is no JSON on one line stands under `text`; a binary frame under `binary`, cut after 48 bytes. Where a
+peer sends or takes audio in binary frames, these stand under `binary` whole, or by their `size_bytes` alone.
 """
 
 import re
@@ -90,10 +91,17 @@ class Lines:
         self.out: list[str] = []
         self._keys: dict[str, str] = {}
         self._sent: dict[type[Action], _Envelope] = {}
-        self._play: Callable[[str | None, bytes], Wire] | None = None
+        self._audio_keys: dict[type[Action], bytes] = {}
+        self._play: Callable[[str | None, bytes, str, int], Wire] | None = None
+        self._bare: frozenset[Side] = frozenset()
 
     def learn(self, provider: ProviderAdapter, transport: TransportAdapter) -> None:
         """See how these adapters send audio, so that not even the shortest piece of it slips through."""
+        sides: tuple[tuple[Side, bool], ...] = (
+            ("provider", provider.bare_audio),
+            ("transport", transport.bare_audio),
+        )
+        self._bare = frozenset(side for side, bare in sides if bare)
         self._play = transport.play
         for data in provider.listen(bytes(_SURE_BYTES)):
             self._audio_sent(ToProvider(data, True))
@@ -104,12 +112,12 @@ class Lines:
         self, now_ms: int, side: Side, message: str | bytes, events: Sequence[ev.Event]
     ) -> None:
         """A message of `side`, which its adapter has read as `events`."""
+        if isinstance(message, bytes) and side in self._bare:
+            self.out.append(f'{{"at":{now_ms},"from":"{side}",{self._frame(message)}}}')
+            return
         if len(events) == 1 and not self.audio:
             event = events[0]
-            if type(event) is ev.Audio or type(event) is ev.CallerAudio:
-                if isinstance(message, bytes):
-                    self.out.append(f'{{"at":{now_ms},"from":"{side}",{_silence(message)}}}')
-                    return
+            if isinstance(message, str) and isinstance(event, ev.Audio | ev.CallerAudio):
                 key = self._keys.get(side, "\n")  # A line break is in no message on one line.
                 start = message.find(key)
                 if start >= 0:
@@ -146,7 +154,10 @@ class Lines:
         """What the session wants done, in answer to `message`."""
         for action in actions:
             if type(action) is ToTransport or type(action) is ToProvider:
-                if action.audio and not self.audio:
+                if action.audio and _SIDES[type(action)] in self._bare:
+                    side = _SIDES[type(action)]
+                    self.out.append(f'{{"to":"{side}",{self._frame(action.data)}}}')
+                elif action.audio and not self.audio:
                     envelope = self._sent.get(type(action))
                     line = None if envelope is None else envelope.line(action.data)
                     self.out.append(line or self._audio_sent(action))
@@ -198,6 +209,11 @@ class Lines:
             return f'"text":{_encode(text).decode()}'
         return f'"json":{text}'
 
+    def _frame(self, data: bytes) -> str:
+        """A binary frame of audio: its length is all that is kept, unless the sound is."""
+        kept = data if self.audio else b""
+        return f'"binary":{_encode(kept).decode()},"size_bytes":{len(data)}'
+
     def _undecodable(self, message: bytes) -> str:
         if _reads_as_text(message):  # Nearly: somebody's encoding is wrong.
             text = mask_text(message.decode("latin-1"), audio=not self.audio)
@@ -208,7 +224,7 @@ class Lines:
     def _told(self, action: Action, message: str | bytes | None) -> None:
         """An action for the application. A message passed on is not written twice."""
         if isinstance(action, StreamOpened) and self._play is not None:
-            for data in self._play(action.stream, bytes(_SURE_BYTES)):
+            for data in self._play(action.stream, bytes(_SURE_BYTES), "", 0):
                 self._audio_sent(ToTransport(data, True))
         fields = msgspec.to_builtins(action)
         if isinstance(action, Passed) and action.data is message:
@@ -229,13 +245,20 @@ class Lines:
             self._keys[side] = message[name : start + 1]
 
     def _audio_sent(self, action: ToProvider | ToTransport) -> str:
-        """The first message in a new envelope: find the audio in it."""
+        """The first message in a new envelope: find the audio in it, by its key where that is known."""
         side, data = _SIDES[type(action)], action.data
-        longest = max(_BASE64.finditer(data), key=lambda found: len(found[1]), default=None)
-        if longest is None:
-            body = self._body(data) if data[:1] == b"{" else _silence(data)
-            return f'{{"to":"{side}",{body}}}'
-        head, tail = data[: longest.start(1)], data[longest.end(1) :]
+        key = self._audio_keys.get(type(action), b"\n")
+        start = data.rfind(key) + len(key)
+        end = data.find(b'"', start)
+        if start < len(key) or end < 0:
+            longest = max(_BASE64.finditer(data), key=lambda found: len(found[1]), default=None)
+            if longest is None:
+                body = self._body(data) if data[:1] == b"{" else self._frame(data)
+                return f'{{"to":"{side}",{body}}}'
+            start, end = longest.span(1)
+            name = data.rfind(b'"', 0, data.rfind(b'"', 0, start - 1))
+            self._audio_keys[type(action)] = data[max(name, 0) : start]
+        head, tail = data[:start], data[end:]
         envelope = _Envelope(f'{{"to":"{side}","masked":true,"json":', head, tail)
         self._sent[type(action)] = envelope
         return envelope.line(data) or f'{{"to":"{side}",{self._body(data)}}}'
@@ -245,11 +268,6 @@ def _reads_as_text(message: bytes) -> bool:
     """Whether bytes that are no UTF-8 begin like a message and not like sound."""
     head = message[:BINARY_BYTES]
     return head.isascii() and head.decode().replace("\n", " ").isprintable()
-
-
-def _silence(data: bytes) -> str:
-    """A binary frame of audio: its length is all that is kept."""
-    return f'"binary":"","size_bytes":{len(data)}'
 
 
 _SIDES: Final[dict[type[Action], Side]] = {ToProvider: "provider", ToTransport: "transport"}

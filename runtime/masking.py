@@ -47,8 +47,13 @@ _AUDIO_MARKER: Final = re.compile(r'"@audio:(\d+)"')
 _CHARS_MARKER: Final = re.compile(r"@chars:(\d+)")
 _KEYS_IN_TEXT: Final = "|".join("[-_]?".join(key) for key in sorted(_SECRET_KEYS))
 _SECRET_IN_TEXT: Final = re.compile(
-    rf'(?i)("?(?:{_KEYS_IN_TEXT})"?\s*[:=]\s*)("(?:[^"\\]|\\.)*"?|(?:bearer\s+)?[^\s,}}"]+)'
+    rf'(?i)("?(?:{_KEYS_IN_TEXT})"?\s*[:=][\s\[{{]*+)("(?:[^"\\]|\\.)*"?|(?:bearer\s+)?[^\s,\]}}"]+)'
 )
+_BEGINS: Final = re.compile(r"-?[0-9][0-9.eE+-]*|-|null|true|false|[ntf]")
+"""By this a parser takes what follows for a number or a word of JSON."""
+_CHARACTER: Final = re.compile(r"(\\.?)|.", re.DOTALL)
+"""An escape, which may break a string, or any other character."""
+_DIGIT: Final = re.compile(r"(?<=[0-9])[0-9]|[1-9]")  # A zero in front stays: it breaks a number.
 
 
 def base64_chars(size_bytes: int) -> int:
@@ -149,10 +154,13 @@ def _stars(secret: str) -> str:
     """As long and as broken: a parser must stumble over the mask where it stumbled over the secret."""
     if any(word.startswith(secret) for word in ("null", "true", "false")):
         return secret  # No secret, or the beginning of none.
+    begins = _BEGINS.match(secret)
+    if begins is not None:
+        return _DIGIT.sub("1", begins[0]) + "*" * (len(secret) - len(begins[0]))
     quote = '"' if secret[:1] == '"' else ""
     end = quote if len(secret) > 1 and secret.endswith('"') else ""
-    star = "1" if secret.isdigit() else "*"
-    return quote + star * (len(secret) - len(quote) - len(end)) + end
+    inner = secret[len(quote) : len(secret) - len(end)]
+    return quote + _CHARACTER.sub(lambda found: found[1] or "*", inner) + end
 
 
 def _is_audio(text: str) -> bool:

@@ -1,11 +1,16 @@
-"""The two things a session keeps: responses and message items. Plain slots, cheap to copy and to hash."""
+"""What a session keeps: responses and message items, and what it notes of an interrupt and of an open question.
+
+Plain slots, cheap to copy and to hash.
+"""
 
 from collections import deque
-from typing import Any
+from typing import Any, Literal
 
-from .actions import ItemOutcome, Memory, Verdict
+from .actions import Evidence, ItemOutcome, Memory, Verdict
 from .adapter import Wire
 
+Hush = Literal["no", "due", "left", "said"]
+Sounds = Literal["not begun", "playing", "stopped", "cleared"]
 SOUNDING = ("queued", "playing")
 """States of an item of which more may be heard."""
 
@@ -18,23 +23,31 @@ class Response:
     """
 
     __slots__ = (
+        "answers_cancel",
         "asks",
+        "begun",
         "code",
+        "cut_at",
         "deadline_ms",
         "fenced_kinds",
         "guessed",
         "holds_slot",
+        "hush",
         "items",
         "last_word",
         "left_to_server",
+        "manual_turns",
         "own",
+        "passed_over",
         "ref",
         "seen_ms",
         "server_cancels",
         "server_id",
         "slot",
+        "sounds",
         "state",
         "status",
+        "untold",
         "verdict",
         "written",
     )
@@ -52,11 +65,26 @@ class Response:
         self.server_cancels = False
         self.guessed = False
         self.left_to_server = False
+        self.manual_turns = False
+        self.answers_cancel = False
+        """It answers the input by which we cancelled another. Cancelled, it would be answered too."""
+        self.begun = False
+        self.passed_over = False
+        """Where there are only turns: something of it has come, or the server has stopped it. A `created` that comes
+        then is another's."""
         self.seen_ms = 0
         self.deadline_ms: int | None = None
         self.status: str | None = None
         self.code: str | None = None
         self.verdict: Verdict | None = None
+        self.sounds: Sounds = "not begun"
+        """Where the server plays: what it has said of its playing of it."""
+        self.cut_at: str | None = None
+        """Where the server plays: the item it has cut last."""
+        self.hush: Hush = "no"
+        """Where the server plays: whether it was told to throw away what it has of it, or does so by itself."""
+        self.untold = False
+        """The verdict is known, and the handle waits for the server to say what was heard."""
         self.items: list[str] = []
         self.fenced_kinds: frozenset[str] = frozenset()
 
@@ -70,6 +98,12 @@ class Response:
         """The server has not said its last word about it."""
         return not self.last_word
 
+    @property
+    def running(self) -> bool:
+        """The server may be at it: it knows of it, and its next word is waited for."""
+        waits = self.deadline_ms is not None and not self.passed_over
+        return self.written and not self.last_word and waits
+
     def copy(self) -> "Response":
         """An independent copy."""
         new = Response.__new__(Response)
@@ -77,9 +111,13 @@ class Response:
         new.server_id, new.asks, new.written = self.server_id, self.asks, self.written
         new.holds_slot, new.last_word = self.holds_slot, self.last_word
         new.server_cancels, new.left_to_server = self.server_cancels, self.left_to_server
-        new.guessed = self.guessed
+        new.guessed, new.begun = self.guessed, self.begun
+        new.passed_over = self.passed_over
+        new.manual_turns, new.answers_cancel = self.manual_turns, self.answers_cancel
         new.deadline_ms, new.seen_ms = self.deadline_ms, self.seen_ms
         new.status, new.code, new.verdict = self.status, self.code, self.verdict
+        new.sounds, new.hush, new.untold = self.sounds, self.hush, self.untold
+        new.cut_at = self.cut_at
         new.items, new.fenced_kinds = self.items.copy(), self.fenced_kinds
         return new
 
@@ -88,7 +126,9 @@ class Response:
         return (
             self.ref, self.slot, self.state, self.server_id, self.written, self.holds_slot,
             self.last_word, self.deadline_ms, self.status, self.code, self.verdict, tuple(self.items),
-            self.fenced_kinds, self.left_to_server, self.guessed, self.seen_ms, self.asks,
+            self.fenced_kinds, self.left_to_server, self.guessed, self.begun, self.passed_over, self.seen_ms,
+            self.asks,
+            self.sounds, self.hush, self.untold, self.cut_at,
         )  # fmt: skip
 
 
@@ -102,6 +142,7 @@ class Item:
     __slots__ = (
         "asked",
         "at_carrier",
+        "awaited",
         "bytes_per_ms",
         "clock_end_ms",
         "complete",
@@ -121,6 +162,8 @@ class Item:
         "refusals",
         "response_id",
         "sent_bytes",
+        "sounded",
+        "spoken",
         "state",
     )
 
@@ -137,6 +180,11 @@ class Item:
         self.heard_bytes = 0
         self.complete = False
         self.has_text = False
+        self.spoken = False
+        """Where the server plays: it has said that the item is speech, of which nothing passes here."""
+        self.sounded = False
+        self.awaited = False
+        """Where the server plays: it has begun to play the item's response."""
         self.forget_due = False
         self.cut_ms = 0
         self.asked = False
@@ -144,7 +192,7 @@ class Item:
         self.clock_end_ms = 0
         self.memory: Memory = "exact"
         self.reason: str | None = None
-        self.evidence = "marks"
+        self.evidence: Evidence = "marks"
         self.held: deque[tuple[int, bytes]] = deque()
         self.at_carrier: deque[tuple[int, bytes]] = deque()
 
@@ -155,18 +203,28 @@ class Item:
 
     @property
     def has_audio(self) -> bool:
-        """The server has sent audio of the item."""
-        return self.received_bytes > 0
+        """The server has sent audio of the item, or plays it itself."""
+        return self.received_bytes > 0 or self.spoken
 
     @property
     def text_only(self) -> bool:
         """Text of the item was handed to the application, and it has no audio."""
-        return self.has_text and not self.received_bytes
+        return self.has_text and not self.has_audio
 
     @property
     def heard(self) -> bool:
-        """The carrier has confirmed at least one millisecond of it."""
+        """The carrier, or the server that plays, has confirmed at least one millisecond of it."""
         return self.heard_bytes >= self.bytes_per_ms
+
+    @property
+    def stopping(self) -> bool:
+        """It was stopped, and the server, which plays it, has not said yet how far it was heard."""
+        return self.awaited and not self.settled
+
+    @property
+    def going_on(self) -> bool:
+        """Nobody has stopped it."""
+        return not self.stopping
 
     @property
     def unasked(self) -> bool:
@@ -187,9 +245,9 @@ class Item:
             received_ms=self.received_bytes // per_ms,
             sent_ms=self.sent_bytes // per_ms,
             heard_ms=self.heard_bytes // per_ms,
-            memory=self.memory,
+            memory="pending" if self.stopping else self.memory,
             reason=self.reason,
-            evidence="clock" if self.evidence == "clock" else "marks",
+            evidence=self.evidence,
         )
 
     def copy(self) -> "Item":
@@ -200,6 +258,7 @@ class Item:
         new.received_bytes, new.sent_bytes = self.received_bytes, self.sent_bytes
         new.marked_bytes, new.heard_bytes = self.marked_bytes, self.heard_bytes
         new.complete, new.has_text, new.forget_due = self.complete, self.has_text, self.forget_due
+        new.spoken, new.sounded, new.awaited = self.spoken, self.sounded, self.awaited
         new.asked, new.cut_ms, new.refusals, new.clock_end_ms = (
             self.asked,
             self.cut_ms,
@@ -216,6 +275,48 @@ class Item:
             self.item_id, self.ref, self.state, self.received_bytes, self.sent_bytes,
             self.marked_bytes, self.heard_bytes, self.complete, self.has_text, self.forget_due,
             self.asked, self.cut_ms, self.refusals, self.clock_end_ms, self.memory, self.part,
-            self.reason, self.evidence, tuple(end for end, _ in self.held),
+            self.reason, self.evidence, self.spoken, self.sounded, self.awaited,
+            tuple(end for end, _ in self.held),
             tuple(end for end, _ in self.at_carrier),
         )  # fmt: skip
+
+
+class Operation:
+    """A truncate or delete the server has not answered yet; or (`halt`) its word on what was heard is awaited."""
+
+    __slots__ = ("deadline_ms", "item_id", "kind")
+
+    def __init__(self, kind: str, item_id: str, deadline_ms: int) -> None:
+        self.kind = kind
+        self.item_id = item_id
+        self.deadline_ms = deadline_ms
+
+
+class Interrupted:
+    """What one interrupt really did; each list holds our refs or the server's ids, in wire order.
+
+    Items `to_forget` are deleted when the server has had its last word about their response.
+    """
+
+    __slots__ = (
+        "cancelled",
+        "cleared",
+        "covered",
+        "fenced",
+        "forgotten",
+        "left_to_server",
+        "to_forget",
+        "truncated",
+        "withdrawn",
+    )
+
+    def __init__(self) -> None:
+        self.covered: list[str] = []
+        self.cleared = False
+        self.cancelled: list[str] = []
+        self.left_to_server: list[str] = []
+        self.withdrawn: list[str] = []
+        self.fenced: list[str] = []
+        self.truncated: list[tuple[str, int]] = []
+        self.forgotten: list[str] = []
+        self.to_forget: list[str] = []

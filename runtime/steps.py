@@ -64,6 +64,8 @@ class Steps:
             "provider": (session.provider_received, provider_tap),
             "transport": (session.transport_received, transport_tap),
         }
+        self._provider_bare, self._transport_bare = provider.bare_audio, transport.bare_audio
+        self._paced = "ahead_ms" in transport.pace_ms
         self._on_action = on_action
         self._reported: set[str] = set()
         self._epoch_ns = time.monotonic_ns()
@@ -95,6 +97,8 @@ class Steps:
             self.journal.message(now_ms, side, message, tap.events, actions)
         events = tap.events
         loud = len(events) != 1 or type(events[0]) not in _AUDIO
+        if self._paced and side == "provider":
+            loud = True  # What it said may wait for the carrier's pace, and that is a deadline.
         return self._carry_out(actions) or loud
 
     def verb(self, verb: str, **arguments: Any) -> Any:  # noqa: ANN401
@@ -129,9 +133,9 @@ class Steps:
         loud = False
         for action in actions:
             if type(action) is ToTransport:
-                self.to_transport.put(action.data)
+                self.to_transport.put(action.data, action.audio and self._transport_bare)
             elif type(action) is ToProvider:
-                self.to_provider.put(action.data)
+                self.to_provider.put(action.data, action.audio and self._provider_bare)
                 loud = loud or not action.audio
             else:
                 self._report(action)

@@ -1,12 +1,14 @@
 """The two ends a driver joins: streams of messages, and the ordered outbox before each.
 
-A text frame is `str` when it arrives, a binary frame is `bytes`; what leaves is bytes, written as it is.
+A text frame is `str` when it arrives, a binary frame is `bytes`; what leaves is bytes, written as it is, and a flag
+says which of the two it is.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Coroutine
 from contextlib import suppress
+from ssl import SSLContext
 from typing import Any, Final, Protocol
 
 import anyio
@@ -37,8 +39,8 @@ class MessageStream(Protocol):
         """Whether a message of that size can be sent without waiting for the peer."""
         ...
 
-    async def send(self, data: bytes) -> None:
-        """Write one message. Raises `OSError` or an anyio resource error if the stream is gone."""
+    async def send(self, data: bytes, binary: bool = False) -> None:
+        """Write one message, as text or `binary`. Raises `OSError` or an anyio error if the stream is gone."""
         ...
 
     async def aclose(self, failed: bool = False) -> None:
@@ -47,7 +49,7 @@ class MessageStream(Protocol):
 
 
 class WebSocketStream:
-    """A websocket of aiohttp, of either end, whose messages are text frames."""
+    """A websocket of aiohttp, of either end."""
 
     def __init__(self, websocket: web.WebSocketResponse | ClientWebSocketResponse) -> None:
         self._websocket = websocket
@@ -106,9 +108,9 @@ class WebSocketStream:
             transport is not None and transport.get_write_buffer_size() + size_bytes < AT_ONCE_BYTES
         )
 
-    def send(self, data: bytes) -> Coroutine[Any, Any, None]:
+    def send(self, data: bytes, binary: bool = False) -> Coroutine[Any, Any, None]:
         """See `MessageStream.send`."""
-        return self._websocket.send_frame(data, WSMsgType.TEXT)
+        return self._websocket.send_frame(data, WSMsgType.BINARY if binary else WSMsgType.TEXT)
 
     async def aclose(self, failed: bool = False) -> None:
         """See `MessageStream.aclose`."""
@@ -132,17 +134,17 @@ class Outbox:
 
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes = limit_bytes
-        self.queue: deque[bytes] = deque()
+        self.queue: deque[tuple[bytes, bool]] = deque()
         self.waiting_bytes = 0
         self.gone = False
         self._stream: MessageStream | None = None
         self._writing = False
         self._more = anyio.Event()
 
-    def put(self, data: bytes) -> None:
-        """Queue a message; before the stream is open too. Follow with `push`."""
+    def put(self, data: bytes, binary: bool = False) -> None:
+        """Queue a message, a text or a `binary` frame; before the stream is open too. Follow with `push`."""
         if not self.gone:
-            self.queue.append(data)
+            self.queue.append((data, binary))
             self.waiting_bytes += len(data)
 
     async def push(self) -> bool:
@@ -151,10 +153,10 @@ class Outbox:
         if stream is not None and not self._writing:
             self._writing = True
             try:
-                while queue and stream.takes(len(queue[0])):
-                    data = queue.popleft()
+                while queue and stream.takes(len(queue[0][0])):
+                    data, binary = queue.popleft()
                     self.waiting_bytes -= len(data)
-                    await stream.send(data)
+                    await stream.send(data, binary)
             except _GONE:
                 self.give_up()
             finally:
@@ -181,9 +183,9 @@ class Outbox:
         self._writing = True
         try:
             while self.queue:
-                data = self.queue.popleft()
+                data, binary = self.queue.popleft()
                 self.waiting_bytes -= len(data)
-                await stream.send(data)
+                await stream.send(data, binary)
         except _GONE:
             self.give_up()
         finally:
@@ -196,7 +198,9 @@ class Outbox:
         self.waiting_bytes = 0
 
 
-async def listen(app: web.Application, host: str, port: int) -> web.AppRunner:
+async def listen(
+    app: web.Application, host: str, port: int, tls: SSLContext | None = None
+) -> web.AppRunner:
     """Serve `app` at `host:port`; the runner's first address tells which port 0 became, `cleanup` ends it.
 
     :raises OSError: if the address cannot be had; then nothing is left running.
@@ -204,7 +208,7 @@ async def listen(app: web.Application, host: str, port: int) -> web.AppRunner:
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
     try:
         await runner.setup()
-        await web.TCPSite(runner, host, port).start()
+        await web.TCPSite(runner, host, port, ssl_context=tls).start()
     except BaseException:
         await runner.cleanup()
         raise

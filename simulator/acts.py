@@ -5,11 +5,11 @@ from typing import Any
 from bargein.runtime import events as ev
 
 from .knowledge import Readings
-from .peers import Carrier, Server
+from .peers import Carrier, Message, Server
 from .properties import Broken
 from .quiet import Quiet
 from .state import LOST, Act, Limits, Reductions, State
-from .untimed import Input, Step, UntimedSession, written
+from .untimed import Input, Step, UntimedSession, Written
 from .watch import Watch
 
 _WITHOUT_EFFECT = (ev.Unknown, ev.SpeechStopped)
@@ -39,9 +39,9 @@ class Acts:
         self.watches: list[Watch] = []
         self._watch_ids: dict[Any, int] = {}
         self._watched: dict[tuple[int, int, Input], int | Broken] = {}
-        self._written: dict[int, tuple[tuple[str, str], ...]] = {}
+        self._written: dict[int, tuple[Written | None, ...]] = {}
         self._covered: dict[int, frozenset[int]] = {}
-        self._spoken: dict[str, bool] = {}
+        self._spoken: dict[Message, bool] = {}
         self._decode = session.sessions[0].provider.decode
 
     def does(self, at: State, act: Act) -> State:
@@ -69,10 +69,11 @@ class Acts:
     def _does_hangs_up(self, at: State, _: None) -> State:
         said = self.carrier.stops(at.carrier)
         left = at.left._replace(hangups=0)
+        goodbye = said.messages or (LOST,)  # Some carriers only close their socket.
         return at._replace(
             carrier=said.after,
             to_carrier=(),
-            from_carrier=at.from_carrier + said.messages,
+            from_carrier=at.from_carrier + goodbye,
             left=left,
             hung_up=True,
         )
@@ -135,7 +136,8 @@ class Acts:
         return at._replace(carrier=carrier, from_carrier=from_carrier, to_carrier=waiting)
 
     def _does_carrier_arrives(self, at: State, _: None) -> State:
-        given = Input("from_carrier", at.from_carrier[0])
+        message = at.from_carrier[0]
+        given = Input("from_carrier", message) if message else Input("transport_lost")
         return self._steps(at._replace(from_carrier=at.from_carrier[1:]), given)
 
     # -- the parts ---------------------------------------------------------------------------------------------
@@ -146,7 +148,10 @@ class Acts:
         watch = self._watches(at.watch, at.session, given, step)
         to_server, to_carrier = at.to_server, at.to_carrier
         carrier, from_carrier = at.carrier, at.from_carrier
-        for link, message in self._wire(step):
+        for said in self._wire(step):
+            if said is None:
+                continue
+            link, message = said
             if link == "to_server":
                 if not at.silent:
                     to_server = (*to_server, message)
@@ -155,8 +160,8 @@ class Acts:
             elif to_carrier or not self.reduced.eager or self._is_clear(message):
                 to_carrier = (*to_carrier, message)
             else:
-                said = self.carrier.receives(carrier, message)
-                carrier, from_carrier = said.after, from_carrier + said.messages
+                answer = self.carrier.receives(carrier, message)
+                carrier, from_carrier = answer.after, from_carrier + answer.messages
                 self.quiet.judge_wire(carrier)
         return State(
             step.after, at.server, carrier, watch,
@@ -169,11 +174,12 @@ class Acts:
         except Exception as error:  # Whatever a table makes of a session, it must not raise.
             raise Broken("I12", f"the session raises {type(error).__name__}: {error}") from error
 
-    def _wire(self, step: Step) -> tuple[tuple[str, str], ...]:
+    def _wire(self, step: Step) -> tuple[Written | None, ...]:
+        """What each of its actions writes; None for what is told to the application."""
         found = self._written.get(id(step))
         if found is None:
-            said = [written(action) for action in step.actions]
-            found = self._written[id(step)] = tuple([each for each in said if each is not None])
+            found = tuple([self.session.written(action) for action in step.actions])
+            self._written[id(step)] = found
         return found
 
     def _watches(self, watch: int, session: int, given: Input, step: Step) -> int:
@@ -181,7 +187,10 @@ class Acts:
         found = self._watched.get(key)
         if found is None:
             try:
-                found = self.intern_watch(self.watches[watch].after(given, step, self.readings))
+                wire = self._wire(step)
+                found = self.intern_watch(
+                    self.watches[watch].after(given, step, self.readings, wire)
+                )
             except Broken as broken:
                 found = broken
             self._watched[key] = found
@@ -198,19 +207,19 @@ class Acts:
             self.watches.append(watch)
         return found
 
-    def _says(self, at: State, server: int, messages: tuple[str, ...]) -> State:
+    def _says(self, at: State, server: int, messages: tuple[Message, ...]) -> State:
         if self.reduced.plain:
             messages = tuple([message for message in messages if self._means(message)])
         return at._replace(server=server, from_server=at.from_server + messages)
 
-    def _means(self, message: str) -> bool:
+    def _means(self, message: Message) -> bool:
         found = self._spoken.get(message)
         if found is None:
             known = any(type(event) not in _WITHOUT_EFFECT for event in self._decode(message))
-            found = self._spoken[message] = known or self.readings.told(message) is not None
+            found = self._spoken[message] = known or bool(self.readings.told(message))
         return found
 
-    def _is_clear(self, message: str) -> bool:
+    def _is_clear(self, message: Message) -> bool:
         return self.readings.ordered(message).what == "clear"
 
     def _silenced(self, watch: int) -> frozenset[int]:

@@ -1,11 +1,12 @@
 """What carriers have in common, sans-I/O: a buffer that plays in real time, marks, and a clear.
 
 Audio plays in the order sent; a mark comes back when the audio before it has played; a clear empties
-the buffer. How a carrier spells this is its own module's affair (`simulator/twilio.py`).
+the buffer. How carriers spell this: `simulator/carrier.py`.
 """
 
 from collections import deque
 from collections.abc import Mapping
+from itertools import takewhile
 from typing import Final, Literal, NamedTuple
 
 from .ear import Ear
@@ -75,6 +76,11 @@ class PlayoutBuffer:
     def pending_marks(self) -> list[str]:
         """Marks that wait for audio, in order."""
         return [entry for entry in self._entries if isinstance(entry, str)]
+
+    @property
+    def trailing_marks(self) -> int:
+        """How many of them have no audio behind them."""
+        return len(list(takewhile(lambda entry: isinstance(entry, str), reversed(self._entries))))
 
     @property
     def pending_audio(self) -> list[bytes]:
@@ -157,6 +163,10 @@ class PlayoutBuffer:
         self.now_ms = started_ms - (-len(played) // per_ms)
         self.ear.hear(bytes(played), started_ms)
         return echoes
+
+    def forget_marks(self) -> None:
+        """Play on without the marks that wait."""
+        self._entries = deque(self.pending_audio)
 
     def rename_marks(self, names: Mapping[str, str]) -> None:
         """Give marks that wait other names."""

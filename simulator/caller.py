@@ -1,4 +1,4 @@
-"""A scripted phone call: a Twilio Media Streams client on a real websocket, with an ear.
+"""A scripted call: any carrier's model on a real websocket, Twilio's unless told otherwise, with an ear.
 
     async with call("ws://127.0.0.1:8080/twilio") as caller:
         await caller.listens(until=lambda ear: ear.heard_ms(1) >= 800)
@@ -14,13 +14,14 @@ import math
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
 import anyio
 
+from .carrier import FRAME_MS, StreamCarrier
 from .ear import Ear
-from .twilio import FRAME_MS, TwilioCarrier
+from .twilio import TwilioCarrier
 from .voice import caller_speech, silence
 
 _LOOK_MS: Final = 5  # how often `listens` looks at the ear
@@ -31,22 +32,24 @@ _GOODBYE_S: Final = 1.0  # how long the app may take to answer a close
 async def call(
     url: str,
     *,
-    carrier: TwilioCarrier | None = None,
+    carrier: StreamCarrier[Any] | None = None,
     speed: float = 1.0,
     sends_start: bool = True,
     headers: Mapping[str, str] | None = None,
+    protocols: Sequence[str] = (),
 ) -> AsyncIterator["Caller"]:
     """Call the app at `url` (`ws://HOST:PORT/twilio`); leaving the block hangs up.
 
-    `carrier` sets what the carrier does with marks and clears. At `speed` 10 a second of the call
-    takes a tenth of a second: every time the caller tells is call time. With `sends_start=False` the
-    `start` message is withheld and all else goes on. Raises `aiohttp.ClientError` when the app cannot
+    `carrier` says which it is and what it does with marks and clears; `protocols` are the subprotocols it offers. At
+    `speed` 10 a second of the call takes a tenth of a second: every time the caller tells is call time. With
+    `sends_start=False` only the first message of the carrier's opening is sent (Twilio's `start` is withheld) and all
+    else goes on. Raises `aiohttp.ClientError` when the app cannot
     be reached; whatever the block raises leaves it as it is, in no exception group.
     """
     failure: Exception | None = None
     async with (
         aiohttp.ClientSession() as http,
-        http.ws_connect(url, headers=headers, max_msg_size=0) as websocket,
+        http.ws_connect(url, headers=headers, protocols=protocols, max_msg_size=0) as websocket,
     ):
         caller = Caller(websocket, carrier or TwilioCarrier(), speed)
         async with anyio.create_task_group() as tasks:
@@ -68,7 +71,10 @@ class Caller:
     """
 
     def __init__(
-        self, websocket: aiohttp.ClientWebSocketResponse, carrier: TwilioCarrier, speed: float
+        self,
+        websocket: aiohttp.ClientWebSocketResponse,
+        carrier: StreamCarrier[Any],
+        speed: float,
     ) -> None:
         self.carrier = carrier
         self.speed = speed
@@ -95,6 +101,11 @@ class Caller:
         if not self.closed.is_set():
             return None
         return self._websocket.close_code or aiohttp.WSCloseCode.ABNORMAL_CLOSURE
+
+    @property
+    def protocol(self) -> str | None:
+        """The subprotocol that the app agreed to."""
+        return self._websocket.protocol
 
     @property
     def ear(self) -> Ear:
@@ -137,7 +148,7 @@ class Caller:
         await self._written()
 
     async def hangs_up(self) -> None:
-        """`stop`, then close the socket, as Twilio does when the caller hangs up."""
+        """What the carrier says when the caller hangs up, Twilio `stop`; then close the socket."""
         if self.closed.is_set():
             return
         self._post(self.carrier.stop(self.now_ms))
@@ -192,7 +203,8 @@ class Caller:
         at_ms = 0
         while self.carrier.is_open:
             talking = self._to_say_ms > 0
-            audio = caller_speech(FRAME_MS) if talking else silence(FRAME_MS)
+            sound = caller_speech if talking else silence
+            audio = sound(FRAME_MS, self.carrier.caller_bytes_per_ms)
             self._post(self.carrier.caller_says(audio, at_ms))
             self._to_say_ms = max(0, self._to_say_ms - FRAME_MS)
             if talking and self._to_say_ms == 0:

@@ -1,4 +1,8 @@
-"""What an emulated OpenAI server does with each response: plans, as data."""
+"""What an emulated server does with each response: plans, as data.
+
+The words are OpenAI's. Where a wire cannot say what a plan wants, the server says nothing: a refusal, or an end that
+is `failed` or `cancelled`, leaves the client of a server without ids waiting.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,18 +29,19 @@ class PlannedItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What happens to one response, from the `response.create` (or the end of the caller's turn) on."""
+    """What happens to one response, from the request for it (or the end of the caller's turn) on."""
 
     created_after_ms: Milliseconds = 50
-    """From the request to `response.created`."""
+    """From the request to `response.created`, or what else says that a response begins."""
     created: bool = True
     """False: `response.created` is never sent. Without items nothing is sent but `response.done`, and
     with `end: never` not even that: such a response cannot be cancelled and keeps its slot."""
     refuse: str | None = None
-    """An error with this code instead of `response.created`."""
+    """An error with this code instead of the response."""
     first_delta_after_ms: Milliseconds = 50
-    """From `response.created` to the first item."""
+    """From there to the first item."""
     items: tuple[PlannedItem, ...] = (PlannedItem(),)
+    """Where a turn waits for the results of its function calls, what follows one does too."""
     delta_ms: Annotated[int, msgspec.Meta(gt=0)] = 100
     """Audio in one delta."""
     speed: Annotated[float, msgspec.Meta(gt=0)] = 8.0
@@ -46,7 +51,8 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     done_after_cancel_ms: Milliseconds = 20
     """From the last trailing delta to `response.done`."""
     end: End | Literal["never"] = "completed"
-    """How it ends unless told to stop; `never`: it hangs until it is."""
+    """How it ends unless told to stop; `never`: it hangs until it is. `incomplete`, where ends have no status, is an
+    end without the word that all was generated."""
     drop_connection_after_ms: Milliseconds | None = None
     """From the request to the loss of the connection, without a closing handshake."""
 

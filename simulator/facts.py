@@ -18,6 +18,7 @@ class Told(NamedTuple):
         "call",
         "ended",
         "done",
+        "interrupted",
         "speech_started",
         "truncated",
         "deleted",
@@ -31,7 +32,7 @@ class Told(NamedTuple):
     ms: int = 0
     """How much audio the message carries, or where a truncate cut."""
     status: str = ""
-    """How a response ended, or the code of an error."""
+    """How a response ended, who interrupted it (`caller` or `client`), or the code of an error."""
     op: str = ""
     """The client message an error speaks of."""
 
@@ -48,17 +49,30 @@ class Asked(NamedTuple):
 
 
 class Order(NamedTuple):
-    """What a message to the carrier orders: speech from one millisecond of a voice to another, a mark, a clear."""
+    """What a message to the carrier orders: speech from one millisecond of a voice to another, a mark, a clear.
+
+    A carrier that reports what it plays is told the item's name, and the generation: how many clears came before.
+    """
 
     what: Literal["play", "mark", "clear", "other"]
     voice: int = 0
     from_ms: int = 0
     to_ms: int = 0
     mark: str = ""
+    item: str = ""
+    generation: int = 0
 
 
 class Returned(NamedTuple):
-    """What a message of the carrier says: a mark has come back, or the call is over."""
+    """What a message of the carrier says: a mark has come back, so much of an item was played, or the call is over.
 
-    what: Literal["mark", "stop", "other"]
+    `cleared_mark` is a mark of which the wire itself says that a clear and no playing returned it. Where the wire
+    does not tell, it is a `mark` like any other. What was `played` of an item counts from where it was first sent in
+    that generation.
+    """
+
+    what: Literal["mark", "cleared_mark", "played", "stop", "other"]
     mark: str = ""
+    item: str = ""
+    ms: int = 0
+    generation: int = 0

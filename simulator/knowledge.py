@@ -38,6 +38,10 @@ class Spoken(Struct, gc=False):
     """The server has said that it cut or deleted the item."""
     judged: bool = False
     """What is remembered of it is what was heard; nothing more need be known."""
+    player: str = ""
+    """What the carrier knows it by, if that is another name."""
+    base_ms: int = 0
+    """Where the carrier's reports begin to count in this generation."""
 
 
 class Reply(Struct, gc=False):
@@ -71,25 +75,46 @@ class Reply(Struct, gc=False):
 class Readings(Struct, frozen=True):
     """How the wires of this world are read, each by the other side's own model."""
 
-    told: Callable[[str], Told | None]
-    asked: Callable[[str], Asked]
-    ordered: Callable[[str], Order]
-    returned: Callable[[str], Returned]
-    interrupts_itself: bool
-    """The server cancels the response of the conversation when it hears the caller."""
+    told: Callable[[Any], tuple[Told, ...]]
+    asked: Callable[[Any], Asked]
+    ordered: Callable[[Any], Order]
+    returned: Callable[[Any], Returned]
+    interrupts: bool
+    """The caller's speech, as the server hears it, is a barge-in; the session was not told otherwise."""
+    interrupts_itself: bool = False
+    """The server then cancels the response of the conversation by itself."""
+    names: str = "item"
+    """What messages name: items, only responses, or nothing but the turn (`can.identifies`)."""
+    cancels: str = "by_id"
+    """How a response is cancelled in this world (`can.cancel`)."""
+    truncates: bool = True
+    deletes: bool = True
+    by_order: bool = False
+    """A response that names no request answers the oldest that was not answered: the server makes none by itself."""
+    supersedes: bool = False
+    """A new response ends the one before, which then has no last word."""
+    answers_cancel: bool = False
+    """A cancel may be answered with a response that nobody asked for."""
+    finishes: bool = True
+    """A response has a last word."""
+    marks: bool = True
+    """What was heard is confirmed by marks; if not, the carrier reports it by itself."""
 
 
 class Knowledge:
     """What is known at one moment. The copies that the methods make are of the same kind."""
 
     __slots__ = (
+        "answer_due",
         "called",
         "cleared",
         "connected",
         "due",
+        "generation",
         "hung_up",
         "last_voice",
         "marks",
+        "nameless",
         "replies",
     )
 
@@ -98,8 +123,14 @@ class Knowledge:
         self.marks: tuple[tuple[str, int, int], ...] = ()
         """Marks that are out: name, voice, milliseconds."""
         self.last_voice = 0
+        self.generation = 0
+        """How many clears the carrier was given, where they are counted."""
         self.connected = True
         self.hung_up = False
+        self.nameless = False
+        """The session has names of its own for responses and items: the server gives none."""
+        self.answer_due = False
+        """A cancel was sent that the server may answer with a response nobody asked for."""
         self.due: list[Reply] = []
         self.cleared = 0
         self.called: tuple[tuple[Spoken, str], ...] = ()
@@ -111,8 +142,10 @@ class Knowledge:
             tuple([_key(reply) for reply in self.replies]),
             self.marks,
             self.last_voice,
+            self.generation,
             self.connected,
             self.hung_up,
+            self.answer_due,
         )
 
     def copy(self) -> Self:
@@ -121,6 +154,8 @@ class Knowledge:
         new.replies = [_copy(reply) for reply in self.replies]
         new.marks, new.last_voice = self.marks, self.last_voice
         new.connected, new.hung_up = self.connected, self.hung_up
+        new.nameless, new.generation = self.nameless, self.generation
+        new.answer_due = self.answer_due
         return new
 
     def open_refs(self) -> list[str]:
@@ -129,7 +164,8 @@ class Knowledge:
 
     def voice_of(self, item_id: str) -> int:
         """The voice of an item, 0 if no audio of it came by."""
-        return next((item.voice for item in self._items() if item.item == item_id), 0)
+        item = self._called(item_id)
+        return 0 if item is None else item.voice
 
     def silenced(self) -> frozenset[int]:
         """The voices that nobody may hear any more."""
@@ -166,12 +202,19 @@ class Knowledge:
             if item.item in names:
                 item.judged, item.voice = True, 0
                 item.received_ms = item.sent_ms = item.confirmed_ms = item.cut_ms = 0
+                item.player, item.base_ms = "", 0
         return new
 
     def with_marks(self, names: tuple[str, ...]) -> Self:
         """The same knowledge with other names for the marks that are out."""
         new = self.copy()
         new.marks = tuple([(name, *mark[1:]) for name, mark in zip(names, new.marks, strict=True)])
+        return new
+
+    def recounted(self) -> Self:
+        """The same knowledge in the carrier's first generation."""
+        new = self.copy()
+        new.generation = 0
         return new
 
     def without(self, gone: list[int]) -> Self:
@@ -204,6 +247,8 @@ class Knowledge:
         for reply in self.replies:
             if reply.ref == ref:
                 return reply
+        if self.nameless:
+            return self._learns_nameless(ref)
         reply_named = self._named(response or "")
         if reply_named is not None and reply_named.ref:
             number = "I2" if reply_named.covered else "I4"
@@ -213,6 +258,20 @@ class Knowledge:
         reply_named.ref = ref
         return reply_named
 
+    def _learns_nameless(self, ref: str) -> Reply:
+        unnamed = [reply for reply in self.replies if not reply.ref and not reply.own]
+        if not unnamed:
+            raise Broken("I2", f"{ref} is begun for what answers a request of ours, or nothing")
+        unnamed[-1].ref = ref
+        return unnamed[-1]
+
+    def _part(self, reply: Reply, name: str) -> Spoken | None:
+        """The item of a response that the session calls `name`; without names there is but one."""
+        found = next((each for each in reply.items if each.item == name), None)
+        if found is None and self.nameless and len(reply.items) == 1:
+            return reply.items[0]
+        return found
+
     def _item(self, name: str, number: str, done: str) -> Spoken:
         for item in self._items():
             if item.item == name:
@@ -221,6 +280,15 @@ class Knowledge:
 
     def _voice(self, voice: int) -> Spoken | None:
         return next((item for item in self._items() if item.voice == voice), None)
+
+    def _called(self, name: str) -> Spoken | None:
+        """The item that session and carrier call so; where the server has no names, maybe the one that sounds."""
+        items = self._items()
+        for item in reversed(items):
+            if (item.player or item.item) == name:
+                return item
+        unnamed = items if self.nameless else []
+        return next((item for item in unnamed if item.voice and not item.outcome), None)
 
     def _of_voice(self, voice: int) -> tuple[Reply, Spoken]:
         for reply in self.replies:

@@ -26,13 +26,17 @@ class Observer(Knowledge):
                     if given.about in ("", reply.ref, reply.response):
                         self._cover(reply, given.how)
             case "from_server":
-                told = readings.told(given.about)
-                if told is not None and self.connected:
+                for told in readings.told(given.about) if self.connected else ():
                     self._told(told, readings)
             case "from_carrier":
                 returned = readings.returned(given.about)
                 if returned.what == "stop":
                     self._hang_up()
+                if returned.what == "played" and returned.generation == self.generation:
+                    played = self._called(returned.item)
+                    if played is not None:
+                        heard_ms = min(played.base_ms + returned.ms, played.sent_ms)
+                        played.confirmed_ms = max(played.confirmed_ms, heard_ms)
                 for at, (mark, voice, ms) in enumerate(self.marks):
                     if mark == returned.mark:
                         self.marks = self.marks[:at] + self.marks[at + 1 :]
@@ -40,7 +44,7 @@ class Observer(Knowledge):
                         if item is not None:
                             item.confirmed_ms = max(item.confirmed_ms, ms)
             case "deadline":
-                self._deadline(given.how, given.about)
+                self._deadline(given.how, str(given.about))
             case "provider_lost":
                 self.connected = False
                 for reply in self._open():
@@ -57,10 +61,22 @@ class Observer(Knowledge):
 
     def _told(self, told: Told, readings: Readings) -> None:
         if told.what == "speech_started":
-            if readings.interrupts_itself:
+            if readings.interrupts:
                 for reply in self._open():
                     self._cover(reply, "vad")
-                    reply.left = reply.slot and reply.told == "created"
+                    by_itself = readings.interrupts_itself and reply.slot
+                    reply.left = by_itself and reply.told == "created"
+        elif told.what == "interrupted":
+            for reply in self._open():
+                if reply.told:
+                    self._cover(reply, "server")
+                    reply.left = reply.told == "created"
+            for reply in self.replies:
+                if reply.left:  # What it was to stop by itself it has stopped.
+                    reply.covered = "server"
+            stopped = None if readings.finishes else self._named(told.response)
+            if stopped is not None:  # There will be no other last word.
+                stopped.left, stopped.deadlines = False, max(stopped.deadlines, 2)
         elif told.what == "ended":
             pass  # It tells nothing of a response that nobody knows.
         elif told.what in ("truncated", "deleted"):
@@ -70,20 +86,32 @@ class Observer(Knowledge):
         elif told.what == "error":
             self._error(told)
         else:
-            self._of_a_response(told)
+            self._of_a_response(told, readings)
 
-    def _of_a_response(self, told: Told) -> None:
+    def _of_a_response(self, told: Told, readings: Readings) -> None:
         reply = self._named(told.response)
-        if reply is None and told.request:
+        if reply is None and told.request and not self.answer_due:
             reply = next((r for r in self.replies if r.ref == told.request), None)
-        elif reply is None and told.what != "created":
+        elif reply is None and self.answer_due:
+            pass  # What begins next answers our cancel, and no request.
+        elif reply is None and (readings.by_order or told.what != "created"):
             # Its birth was not told. One request at a time has the slot, so it is the oldest that was not answered.
-            reply = next((r for r in self.replies if r.written and r.own and not r.told), None)
+            waiting = [r for r in self.replies if r.written and r.own and not r.told]
+            if readings.by_order:  # What is still waited for comes before what was given up.
+                waiting.sort(key=lambda each: bool(each.covered))
+            reply = next(iter(waiting), None)
+        if reply is None and told.what == "done" and self.nameless:
+            return  # A turn that ended before anything told of it: nobody missed it.
         if reply is None:
             reply = Reply()
             self.replies.append(reply)
-            if self.hung_up:
-                reply.covered, reply.verdict, reply.called = "hangup", "interrupted", "cancelled"
+            if self.hung_up or self.answer_due:
+                why = "hangup" if self.hung_up else "unasked"
+                reply.covered, reply.verdict, reply.called = why, "interrupted", "cancelled"
+                reply.cancels = int(self.answer_due)  # Nobody cancels the answer to a cancel.
+                self.answer_due = False
+        if readings.supersedes and not reply.told and reply.slot and told.what != "done":
+            self._supersedes(reply, readings)
         reply.response = told.response
         if told.what == "done":
             reply.told, reply.status = "done", told.status
@@ -102,7 +130,8 @@ class Observer(Knowledge):
                 self._cover(reply, "server")
         if told.what in ("audio", "text", "call"):
             reply.content = True
-        if told.item and (told.what == "audio" or told.status == "message"):
+        spoken = told.what == "audio" or (self.nameless and told.what == "text")
+        if told.item and (spoken or told.status == "message"):
             item = next((each for each in reply.items if each.item == told.item), None)
             if item is None:
                 item = Spoken(told.item)
@@ -113,6 +142,20 @@ class Observer(Knowledge):
                 if not item.outcome and not reply.deadlines:
                     item.received_ms += told.ms
 
+    def _supersedes(self, born: Reply, readings: Readings) -> None:
+        """The server has begun another response: what it has not finished it never will.
+
+        Where all goes by order, it has passed over requests that were given up before.
+        """
+        for other in self.replies:
+            given_up = readings.by_order and other.written and other.deadlines and not other.told
+            if other is not born and given_up:
+                other.told = "done"
+            if other is not born and other.slot and other.told == "created":
+                if not other.covered and not other.deadlines and not other.content:
+                    self._cover(other, "server")
+                other.told = "done"
+
     def _error(self, told: Told) -> None:
         for reply in self.replies:
             if told.op and reply.ref == told.op and not reply.told:
@@ -120,12 +163,12 @@ class Observer(Knowledge):
                 if not reply.verdict:
                     self._cover(reply, "refused")
         for item in self._items():
-            if told.op and item.op == told.op:
+            if item.op and told.op in ("", item.op):  # One that names nothing may be about any.
                 item.refusals += 1
 
     def _deadline(self, kind: str, name: str) -> None:
         if kind == "response":
-            reply = self._named(name) or self._by_ref(name)
+            reply = self._named(name) or self._learns(name, name)
             reply.deadlines = min(reply.deadlines + 1, _ENOUGH)
             if not reply.content and not reply.verdict:
                 self._cover(reply, "timeout")
@@ -133,9 +176,10 @@ class Observer(Knowledge):
             for item in self._items():
                 item.unanswered = item.unanswered or item.op == name
         elif kind == "item":
-            for item in self._items():
-                if item.item == name:
-                    item.overdue = True
+            ref, _, called = name.rpartition(":")
+            played = self._part(self._by_ref(ref), called) if ref else self._called(name)
+            if played is not None:
+                played.overdue = True
 
     def _cover(self, reply: Reply, why: str) -> None:
         reply.covered = why

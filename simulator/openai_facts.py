@@ -23,7 +23,11 @@ _ASKS: Final[dict[str, Literal["create", "cancel", "truncate", "delete"]]] = {
 @lru_cache(maxsize=4096)
 def told(message: str) -> Told | None:
     """What a message of the server says; None if it says nothing that the properties speak of."""
-    m: dict[str, Any] = msgspec.json.decode(message)
+    return read(msgspec.json.decode(message))
+
+
+def read(m: dict[str, Any]) -> Told | None:
+    """`told` of a message that is decoded and has GA names."""
     response, item = m.get("response_id") or "", m.get("item_id") or ""
     match m["type"]:
         case "response.created":
@@ -46,7 +50,9 @@ def told(message: str) -> Told | None:
             return Told("ended", response, m["item"]["id"])
         case "response.done":
             ended = m["response"]
-            return Told("done", ended["id"], request=_request(ended), status=ended["status"])
+            return Told(
+                "done", ended["id"], request=_request(ended), status=ended.get("status") or ""
+            )
         case "input_audio_buffer.speech_started":
             return Told("speech_started")
         case "conversation.item.truncated":
@@ -55,7 +61,7 @@ def told(message: str) -> Told | None:
             return Told("deleted", item=item)
         case "error":
             error = m["error"]
-            return Told("error", status=error["code"] or "", op=error["event_id"] or "")
+            return Told("error", status=error.get("code") or "", op=error.get("event_id") or "")
     return None
 
 

@@ -11,6 +11,7 @@ import msgspec
 
 from .openai_memory import Item, base64_speech
 from .openai_state import CONVERSATION, End, SentError, ServerState, head
+from .openai_wire import Json
 
 ItemKind: TypeAlias = Literal["message", "text", "function_call"]
 
@@ -102,10 +103,7 @@ class Generation(ServerState):
         shown = item.to_json(empty=True)
         events = [self._event("response.output_item.added", **whose, item=shown)]
         if item.in_conversation:
-            before = self.conversation.before(item.id)
-            events.append(
-                self._event("conversation.item.added", previous_item_id=before, item=shown)
-            )
+            events += self._conversation_event("added", item, shown)
         if kind != "function_call":
             part = (
                 {"type": "text", "text": ""}
@@ -189,10 +187,7 @@ class Generation(ServerState):
         shown = item.to_json()
         events.append(self._event("response.output_item.done", **whose, item=shown))
         if item.id in self.conversation.order:
-            before = self.conversation.before(item.id)
-            events.append(
-                self._event("conversation.item.done", previous_item_id=before, item=shown)
-            )
+            events += self._conversation_event("done", item, shown)
         return events
 
     def finishes(
@@ -246,6 +241,13 @@ class Generation(ServerState):
         """The connection is gone: nothing is sent or taken any more. A new one is a new conversation."""
         self.closed = True
         return []
+
+    def _conversation_event(
+        self, verb: Literal["added", "done"], item: Item, shown: Json
+    ) -> list[str]:
+        """What is said of the default conversation when an item joins it and when the item is whole."""
+        before = self.conversation.before(item.id)
+        return [self._event(f"conversation.item.{verb}", previous_item_id=before, item=shown)]
 
     def _speak(self, item: Item, ms: int, text: str | None, *, remembered: bool) -> list[str]:
         words = f"[{item.generated_ms}] " if text is None else text

@@ -117,11 +117,8 @@ class Hearing(Generation):
 
     def _joined(self, item: Item) -> list[str]:
         shown = item.to_json()
-        before = self.conversation.before(item.id)
-        return [
-            self._event(f"conversation.item.{verb}", previous_item_id=before, item=shown)
-            for verb in ("added", "done")
-        ]
+        added = self._conversation_event("added", item, shown)
+        return added + self._conversation_event("done", item, shown)
 
     def _vad_response(self) -> list[str]:
         if not self._vad("create_response"):

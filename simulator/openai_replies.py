@@ -46,7 +46,7 @@ class Replies(Hearing):
             return []
         event_id = None
         try:
-            event, raw = decode(message)
+            event, raw = self._decode(message)
             event_id = event.event_id
             return self._answer(event, raw)
         except Refusal as refusal:
@@ -56,6 +56,9 @@ class Replies(Hearing):
                 param=refusal.param,
                 event_id=refusal.event_id or event_id,
             )
+
+    def _decode(self, message: str | bytes) -> tuple[ClientEvent, Json]:
+        return decode(message)
 
     def _answer(self, event: ClientEvent, raw: Json) -> list[str]:
         match event:

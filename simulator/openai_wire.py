@@ -245,6 +245,12 @@ _FIELD: Final = re.compile(
 
 def decode(message: str | bytes) -> tuple[ClientEvent, Json]:
     """A client message as its struct and as plain JSON. Raises `Refusal`."""
+    raw = parse(message)
+    return shaped(raw), raw
+
+
+def parse(message: str | bytes) -> Json:
+    """A client message as plain JSON with a `type`. Raises `Refusal`."""
     if isinstance(message, bytes):
         raise Refusal("Expected a text message holding JSON, got a binary one.")
     try:
@@ -254,7 +260,14 @@ def decode(message: str | bytes) -> tuple[ClientEvent, Json]:
     if not isinstance(raw, dict) or "type" not in raw:
         # The example of the API reference:
         # https://platform.openai.com/docs/api-reference/realtime-server-events/error
-        raise Refusal("The 'type' field is missing.", code="invalid_event", event_id=_event_id(raw))
+        raise Refusal(
+            "The 'type' field is missing.", code="invalid_event", event_id=event_id_of(raw)
+        )
+    return raw
+
+
+def shaped(raw: Json) -> ClientEvent:
+    """A client message as its struct. Raises `Refusal`."""
     kind = raw["type"]
     shape = _SHAPES.get(kind) if isinstance(kind, str) else None
     if shape is None:
@@ -265,17 +278,18 @@ def decode(message: str | bytes) -> tuple[ClientEvent, Json]:
             else "Invalid type for 'type': expected a string.",
             code="invalid_value" if isinstance(kind, str) else "invalid_type",
             param="type",
-            event_id=_event_id(raw),
+            event_id=event_id_of(raw),
         )
     try:
-        return msgspec.convert(raw, shape), raw
+        return msgspec.convert(raw, shape)
     except msgspec.ValidationError as problem:
         refusal = _refusal(str(problem))
-        refusal.event_id = _event_id(raw)
+        refusal.event_id = event_id_of(raw)
         raise refusal from None
 
 
-def _event_id(raw: object) -> str | None:
+def event_id_of(raw: object) -> str | None:
+    """The `event_id` that the client gave, None if it gave none or no text."""
     event_id = raw.get("event_id") if isinstance(raw, dict) else None
     return event_id if isinstance(event_id, str) else None
 

@@ -3,12 +3,15 @@
 Like `untimed.py` for the session: what a model does in a state is remembered, and met again costs a look-up.
 """
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Literal, NamedTuple, Protocol, Self
 
 from .buffer import PlayoutBuffer
 from .ear import Ear
 from .voice import trace
+
+Message = str | bytes
+"""A message on a wire: text, or a binary frame."""
 
 
 class ServerModel(Protocol):
@@ -26,7 +29,7 @@ class ServerModel(Protocol):
         """The choice by which it says a delta of speech."""
         ...
 
-    def receive(self, message: str | bytes, now_ms: int) -> list[str]:
+    def receive(self, message: Message, now_ms: int) -> Sequence[Message]:
         """Take a client message; returns what the server says at once."""
         ...
 
@@ -34,7 +37,7 @@ class ServerModel(Protocol):
         """What it may do by itself."""
         ...
 
-    def take(self, choice: Any, now_ms: int) -> list[str]:  # noqa: ANN401
+    def take(self, choice: Any, now_ms: int) -> Sequence[Message]:  # noqa: ANN401
         """Do one of `choices()`."""
         ...
 
@@ -79,16 +82,29 @@ class CarrierModel(Protocol):
         """What the caller has heard."""
         ...
 
-    def receive(self, message: str | bytes, now_ms: int) -> list[str]:
+    def receive(self, message: Message, now_ms: int) -> Sequence[Message]:
         """Take a message of the session."""
         ...
 
-    def plays_to_next_mark(self) -> list[str]:
-        """Play until the next mark comes back; if none waits, play all."""
+    @property
+    def generation(self) -> int:
+        """How many clears it has taken, where its messages say so; else 0."""
         ...
 
-    def stop(self, now_ms: int) -> list[str]:
+    def plays_to_next_mark(self) -> Sequence[Message]:
+        """Play until the next mark or report comes back; if none will, play all."""
+        ...
+
+    def stop(self, now_ms: int) -> Sequence[Message]:
         """The caller hangs up."""
+        ...
+
+    def forgets(self, voice: int, from_ms: int) -> None:
+        """Drop what was heard of a voice from a millisecond on, and whatever else it alone is kept for."""
+        ...
+
+    def recounts(self) -> None:
+        """Count generations from 0 again: nobody speaks of those before."""
         ...
 
     def tidy(self) -> None:
@@ -108,7 +124,7 @@ class Said(NamedTuple):
     """The state a model is in after a step, and what it said."""
 
     after: int
-    messages: tuple[str, ...]
+    messages: tuple[Message, ...]
 
 
 class Server:
@@ -123,7 +139,7 @@ class Server:
         self._forgotten: dict[tuple[int, str], int] = {}
         self.start = self._intern(model)
 
-    def receives(self, at: int, message: str) -> Said:
+    def receives(self, at: int, message: Message) -> Said:
         """The model takes a message of the session."""
         return self._step(at, ("receives", message), lambda model: model.receive(message, 0))
 
@@ -171,7 +187,9 @@ class Server:
             found = self._forgotten[at, item] = self._intern(model)
         return found
 
-    def _step(self, at: int, what: Hashable, act: Callable[[ServerModel], list[str]]) -> Said:
+    def _step(
+        self, at: int, what: Hashable, act: Callable[[ServerModel], Sequence[Message]]
+    ) -> Said:
         found = self._steps.get((at, what))
         if found is None:
             model = self.models[at].copy()
@@ -195,15 +213,16 @@ class Carrier:
     def __init__(self, model: CarrierModel) -> None:
         self.models: list[CarrierModel] = []
         self._ids: dict[Hashable, int] = {}
-        self._steps: dict[tuple[int, str, str], Said] = {}
+        self._steps: dict[tuple[int, str, Message], Said] = {}
         self._forgotten: dict[tuple[int, tuple[tuple[int, int], ...]], int] = {}
         self._buffered_ms: list[int] = []
         self._holds: dict[int, frozenset[int]] = {}
         self._marks: dict[int, tuple[str, ...]] = {}
         self._renamed: dict[tuple[int, tuple[str, ...]], int] = {}
+        self._recounted: dict[int, int] = {}
         self.start = self._intern(model)
 
-    def receives(self, at: int, message: str) -> Said:
+    def receives(self, at: int, message: Message) -> Said:
         """The model takes a message of the session."""
         return self._step(at, "receives", message)
 
@@ -244,20 +263,34 @@ class Carrier:
             found = self._renamed[at, names] = self._intern(model)
         return found
 
+    def generation(self, at: int) -> int:
+        """How many clears the model has taken, where its messages say so."""
+        return self.models[at].generation
+
+    def recounts(self, at: int) -> int:
+        """The model in its first generation."""
+        found = self._recounted.get(at)
+        if found is None:
+            model = self.models[at].copy()
+            model.recounts()
+            found = self._recounted[at] = self._intern(model)
+        return found
+
     def forgets(self, at: int, voices: tuple[tuple[int, int], ...]) -> int:
         """The model with an ear that heard of each voice nothing from a millisecond on."""
         found = self._forgotten.get((at, voices))
         if found is None:
             model = self.models[at].copy()
             for voice, from_ms in voices:
-                model.ear.forget(voice, from_ms)
+                model.forgets(voice, from_ms)
             found = self._forgotten[at, voices] = self._intern(model)
         return found
 
-    def _step(self, at: int, what: Literal["receives", "plays", "stops"], message: str) -> Said:
+    def _step(self, at: int, what: Literal["receives", "plays", "stops"], message: Message) -> Said:
         found = self._steps.get((at, what, message))
         if found is None:
             model = self.models[at].copy()
+            messages: Sequence[Message]
             if what == "receives":
                 messages = model.receive(message, 0)
             elif what == "plays":

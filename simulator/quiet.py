@@ -67,6 +67,7 @@ class Quiet:
                         continue
                     self.judge_reply(at, reply, [line])
                     judged.append(item.item)
+                    ids.append(item.item)
                     server = world.server.forgets_item(server, item.item)
                     carrier = world.carrier.forgets(carrier, ((line.voice, 0),))
             ended = _is_over(reply) or (not watch.connected and reply.verdict)
@@ -74,12 +75,14 @@ class Quiet:
                 continue
             lines = [line for line in self._lines(at, reply.response) if line.item not in judged]
             voices = frozenset(line.voice for line in lines if line.voice)
+            voices |= {item.voice for item in reply.items if item.voice}  # Memory may have lost it.
             if voices & holds or any(line.item in known for line in lines):
                 continue
             if not at.silent:
                 self.judge_reply(at, reply, lines)
             _judge_reports(reply)
             gone.append(place)
+            ids += [item.item for item in reply.items]
             if reply.response:
                 ids.append(reply.response)
                 server = world.server.forgets(server, reply.response)
@@ -170,7 +173,11 @@ class Quiet:
                 raise Broken("I13", f"the line is gone, and the session keeps {', '.join(kept)}")
             return
         waiting = {r.ref for r in watch.replies if r.verdict and r.told not in ("done", "refused")}
-        left_over = world.session.left_over(at.session, waiting if world.limits.lost else set())
+        unanswered = bool(world.limits.lost) or world.readings.by_order
+        if not world.readings.finishes:  # Such tombstones are kept, a bounded number of them.
+            waiting |= world.session.given_up(at.session)
+            unanswered = True
+        left_over = world.session.left_over(at.session, waiting if unanswered else set())
         if left_over:
             raise Broken("I13", f"all is quiet, and the session keeps {', '.join(left_over)}")
         if not at.hung_up:
@@ -209,10 +216,19 @@ class Quiet:
             )
 
     def _goes_on(self, at: State) -> Act | None:
-        """Where a mark was lost, only the clock can tell that an item was heard; elsewhere nothing may need it."""
+        """Where a mark was lost, or the carrier never reports, only the clock can tell that an item was heard; where
+        the server has no last word, only the clock can tell that a response is over.
+
+        Elsewhere nothing may need it.
+        """
         world = self._world
         act = world.goes_on(at)
-        if act is None and world.watches[at.watch].marks:
+        if act is None and not world.readings.finishes:
+            silent = [timer for timer in world.session.timers(at.session) if timer[0] == "response"]
+            if silent:
+                return Act("time_passes", silent[0])
+        mute = not world.readings.marks and not world.carrier.models[at.carrier].buffer.marks_echoed
+        if act is None and (mute or world.watches[at.watch].marks):
             clocks = [timer for timer in world.session.timers(at.session) if timer[0] == "item"]
             return Act("time_passes", clocks[0]) if clocks else None
         return act
@@ -247,7 +263,7 @@ def _judge_reports(reply: Reply) -> None:
 def _is_remembered(item: Spoken) -> bool:
     """It is settled, and the server has nothing more to say of it."""
     cut = item.outcome in ("partial", "skipped") or item.overrun
-    settled = item.answered if cut else item.outcome == "full"
+    settled = item.answered or item.diverged if cut else item.outcome == "full"
     return settled and item.voice > 0 and not item.judged and not item.refusals
 
 

@@ -18,7 +18,7 @@ from bargein.runtime.errors import UsageError
 from .explorer import Search
 from .properties import Broken
 from .world import Act, Left, Reductions, State, World
-from .worlds import PLANS, CarrierKind, Plan, ServerKind, bounded, make
+from .worlds import PLANS, CarrierKind, Plan, ServerKind, bounded, make, plans_for
 
 GOES_ON: Final = 5_000
 """How many states are looked at after the last move. From most places far fewer are left."""
@@ -55,15 +55,16 @@ class Ending(Struct, frozen=True):
     broken: Broken | None
 
 
-def plan(name: str, **bounds: int) -> Plan:
-    """The world of that name, with other bounds if any are given.
+def plan(name: str, pair: tuple[str, str] | None = None, /, **bounds: int) -> Plan:
+    """The world of that name, as far as a pair of provider and carrier can be in it, perhaps with other bounds.
 
-    :raises UsageError: if there is no such world or no such bound.
+    :raises UsageError: if there is no such world, for that pair, or no such bound.
     """
-    for each in PLANS:
+    plans = PLANS if pair is None else plans_for(*pair)
+    for each in plans:
         if each.name == name:
             return bounded(each, **bounds)
-    raise UsageError(f"there is no world {name!r}; there are: {', '.join(p.name for p in PLANS)}")
+    raise UsageError(f"there is no world {name!r}; there are: {', '.join(p.name for p in plans)}")
 
 
 def rerun(

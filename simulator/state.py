@@ -4,8 +4,10 @@ from typing import Any, NamedTuple
 
 from msgspec import Struct
 
+from .peers import Message
+
 LOST = ""
-"""On the link from the server: the connection is gone."""
+"""On a link to us: the connection is gone."""
 
 
 class Limits(Struct, frozen=True, kw_only=True):
@@ -95,10 +97,10 @@ class State(NamedTuple):
     server: int
     carrier: int
     watch: int
-    to_server: tuple[str, ...]
-    from_server: tuple[str, ...]
-    to_carrier: tuple[str, ...]
-    from_carrier: tuple[str, ...]
+    to_server: tuple[Message, ...]
+    from_server: tuple[Message, ...]
+    to_carrier: tuple[Message, ...]
+    from_carrier: tuple[Message, ...]
     left: Left
     silent: bool = False
     """The server says nothing any more."""

@@ -25,10 +25,15 @@ _SOME_DAY_MS = 1
 
 Timer = tuple[Literal["response", "operation", "item"], str]
 """What waits for time to pass, and for whom: a response's deadline (a request's by its handle, the server's own by
-its id), an operation's answer, an item's clock."""
+its id), an operation's answer, an item's clock. Where the server gives no names, handles stand for them:
+`HANDLE`, `HANDLE:ITEM`."""
 
 RowId = tuple[str, str, str, int]
 """(machine, state, event, which of the cell's rows)."""
+
+
+Written = tuple[Literal["to_server", "to_carrier"], str | bytes]
+"""A message of the session, and the link it goes on."""
 
 
 class Input(NamedTuple):
@@ -43,7 +48,7 @@ class Input(NamedTuple):
         "provider_lost",
         "transport_lost",
     ]
-    about: str = ""
+    about: str | bytes = ""
     """The wire message; the scope of an interrupt (empty: all); the one a timer is armed for."""
     how: str = ""
     """`beside` of a request; the cause of an interrupt; the kind of a timer."""
@@ -83,6 +88,7 @@ class UntimedSession:
     def __init__(self, session: Session) -> None:
         self._engine = _RecordingEngine(session.engine)
         session.engine = self._engine
+        session.playout.checked = False  # By a clock, which there is none.
         self.sessions: list[Session] = []
         self.steps: dict[tuple[int, Input], Step] = {}
         self._ids: dict[Any, int] = {}
@@ -90,6 +96,13 @@ class UntimedSession:
         self._known: dict[int, frozenset[str]] = {}
         self._calm: dict[tuple[int, bool, bool, frozenset[str]], int] = {}
         self._recounted: dict[int, int] = {}
+        self._renewed: dict[int, int] = {}
+        self._reports = session.transport.can["heard"] == "report"
+        can = session.provider.can
+        self._nameless = can["identifies"] != "item"
+        self._by_turns = can["identifies"] == "turn"
+        self._says_who = can["correlates"] == "order"
+        self._bare = session.provider.bare_audio, session.transport.bare_audio
         self.start = self._intern(session)
 
     def step(self, at: int, given: Input) -> Step:
@@ -105,14 +118,15 @@ class UntimedSession:
         if found is None:
             session = self.sessions[at]
             armed: list[Timer] = [
-                ("response", each.ref if each.own else each.server_id or each.ref)
+                ("response", each.ref if each.own or self._nameless else each.server_id or each.ref)
                 for each in session.responses.values()
                 if each.deadline_ms is not None
+                and not (each.state == "requested" and each.written and session.is_behind(each))
             ]
             armed += [("operation", op) for op in session.operations]
             if session.playout.open:
                 armed += [
-                    ("item", item.item_id)
+                    ("item", f"{item.ref}:{item.item_id}" if self._nameless else item.item_id)
                     for item in session.playout.queue
                     if item.complete and not item.held and item.received_bytes
                 ]
@@ -150,6 +164,11 @@ class UntimedSession:
         }
         return [name for name, value in kept.items() if value]
 
+    def given_up(self, at: int) -> set[str]:
+        """Handles of responses in state `at` that are resolved and whose last word has not come."""
+        living = self.sessions[at].responses.values()
+        return {each.ref for each in living if each.verdict is not None and not each.last_word}
+
     def calm(
         self, at: int, *, ops_out: bool, refs_out: bool, over: frozenset[str] = frozenset()
     ) -> int:
@@ -169,21 +188,36 @@ class UntimedSession:
         operations_made = session.operations_made
         if not ops_out and not session.operations:
             operations_made = 0
-        names = [each.rpartition("_") for each in session.responses]
+        names = list(map(_numbered, session.responses))
         requests_made, unsolicited = session.requests_made, session.unsolicited
         if not refs_out:
             requests_made = max((int(n) for head, _, n in names if head != "auto"), default=0)
             unsolicited = max((int(n) for head, _, n in names if head == "auto"), default=0)
         retired = {each: False for each in session.retired if each not in over}
+        turns_made = session.turns_made
+        if self._by_turns and not (self._reports and refs_out):
+            # Names of turns are the session's own: nobody but a carrier that reports holds one.
+            open_turns = [
+                int(n) for head, _, n in map(_numbered, session.by_server) if head == "turn"
+            ]
+            retired = {name: late for name, late in retired.items() if _numbered(name)[0] != "turn"}
+            turns_made = max(open_turns, default=0)
+        stopped_number = session.stopped_number
+        if not refs_out:  # The server counts from those it still knows.
+            known = [int(name) for name in session.by_server if name.isdigit()]
+            stopped_number = min(stopped_number, max(known, default=0))
         if (
             operations_made == session.operations_made
             and requests_made == session.requests_made
             and unsolicited == session.unsolicited
             and retired == session.retired
+            and turns_made == session.turns_made
+            and stopped_number == session.stopped_number
         ):
             return at
         session = session.copy()
         session.operations_made, session.retired = operations_made, retired
+        session.turns_made, session.stopped_number = turns_made, stopped_number
         session.requests_made, session.unsolicited = requests_made, unsolicited
         return self._intern(session)
 
@@ -195,6 +229,19 @@ class UntimedSession:
         """The names that as many marks would have, were they the first."""
         playout = self.sessions[at].playout
         return tuple([f"{playout.prefix}{n}" for n in range(1, len(playout.marks) + 1)])
+
+    def generation(self, at: int) -> int:
+        """How many clears came before what is sent next in state `at`, where the carrier counts them too."""
+        return self.sessions[at].playout.generation if self._reports else 0
+
+    def renews(self, at: int) -> int:
+        """State `at` in its first generation. The others who count must follow."""
+        found = self._renewed.get(at)
+        if found is None:
+            session = self.sessions[at].copy()
+            session.playout.generation = 0
+            found = self._renewed[at] = self._intern(session)
+        return found
 
     def recounts(self, at: int) -> int:
         """State `at` with its marks counted from the first again. The others who hold them must follow."""
@@ -220,21 +267,37 @@ class UntimedSession:
         ref = ""
         match given.what:
             case "request":
-                ref, actions = session.request(0, beside=given.how == "beside")
+                ref, actions = session.request(
+                    0, instructions=self._words(session), beside=given.how == "beside"
+                )
             case "interrupt":
                 cause: Any = given.how
-                _, actions = session.interrupt(0, given.about or None, cause=cause)
+                _, actions = session.interrupt(0, str(given.about) or None, cause=cause)
             case "from_server":
                 actions = session.provider_received(given.about, 0)
             case "from_carrier":
                 actions = session.transport_received(given.about, 0)
             case "deadline":
-                actions = self._fire(session, given.how, given.about)
+                actions = self._fire(session, given.how, str(given.about))
             case "provider_lost":
                 actions = session.provider_lost(0, "gone")
             case "transport_lost":
                 actions = session.transport_lost(0, "gone")
         return Step(self._intern(session), tuple(actions), tuple(self._engine.rows), ref)
+
+    def written(self, action: Action) -> Written | None:
+        """The wire message an action puts on a wire; None for what is told to the application."""
+        if type(action) is ToProvider:
+            bare = action.audio and self._bare[0]
+            return "to_server", action.data if bare else action.data.decode()
+        if type(action) is ToTransport:
+            bare = action.audio and self._bare[1]
+            return "to_carrier", action.data if bare else action.data.decode()
+        return None
+
+    def _words(self, session: Session) -> str | None:
+        """What a request says, so that the other side can tell which one it answers: its handle."""
+        return f"{session.prefix}req_{session.requests_made + 1}" if self._says_who else None
 
     def _fire(self, session: Session, kind: str, name: str) -> list[Action]:
         if kind == "response":
@@ -245,7 +308,8 @@ class UntimedSession:
             asked = session.operations[name]
             session.operations[name] = Operation(asked.kind, asked.item_id, 0)
         else:
-            session.items[name].clock_end_ms = -session.times["overdue_ms"]
+            item = session.items[name.partition(":")[2] if self._nameless else name]
+            item.clock_end_ms = -session.times["overdue_ms"]
         return session.advance(0)
 
     def _intern(self, session: Session) -> int:
@@ -270,7 +334,7 @@ class UntimedSession:
                 item.received_bytes = item.sent_bytes = item.marked_bytes = heard
         session.playout.clock_end_ms = 0
         session.retired = dict.fromkeys(session.retired, False)
-        key = session.key()
+        key = (session.key(), _audio_of(session) if self._nameless else None)
         found = self._ids.get(key)
         if found is None:
             found = self._ids[key] = len(self.sessions)
@@ -278,13 +342,14 @@ class UntimedSession:
         return found
 
 
-def written(action: Action) -> tuple[Literal["to_server", "to_carrier"], str] | None:
-    """The wire message an action puts on a wire; None for what is told to the application."""
-    if type(action) is ToProvider:
-        return "to_server", action.data.decode()
-    if type(action) is ToTransport:
-        return "to_carrier", action.data.decode()
-    return None
+def _audio_of(session: Session) -> tuple[bytes, ...]:
+    """The audio it may still send. An item's name says whose it is only where the server gives the names."""
+    parts = (part for item in session.items.values() for part in (*item.held, *item.at_carrier))
+    return tuple([audio for _, audio in parts])
 
 
-__all__ = ["Cause", "Input", "RowId", "Step", "Timer", "UntimedSession", "written"]
+def _numbered(name: str) -> tuple[str, str, str]:
+    return name.rpartition("_")
+
+
+__all__ = ["Cause", "Input", "RowId", "Step", "Timer", "UntimedSession", "Written"]

@@ -3,43 +3,28 @@
     report = verify(adapters.provider("openai"), adapters.transport("twilio"))
     report.verdict
 
-*Sometimes* is judged over all worlds together: a search in which nothing is ever cancelled proves nothing about
-cancelling. So every outcome, and every row of the tables that speaks to a wire or keeps a tombstone, must have
-happened; where one cannot happen, that is a finding like a broken property.
+*Sometimes* is judged over all worlds together (`sometimes.py`): what must happen and never does is a finding like a
+broken property.
 """
 
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from typing import Final, Literal
+from typing import Literal
 
 from msgspec import Struct, field
 
-from bargein.runtime import actions as do
 from bargein.runtime.adapter import ProviderAdapter, TransportAdapter
 
 from .explorer import Counterexample, Outcome, Progress, Search, without_collector
-from .untimed import RowId, UntimedSession
+from .kinds import server_kind, shared_audio
+from .sometimes import Sometimes, judge, outcomes, sent
+from .untimed import RowId, Written
+from .world import World
 from .worlds import PLANS, CarrierKind, Plan, ServerKind, make
 
 Verdict = Literal["holds", "broken", "never", "truncated"]
 """`never`: nothing is broken, and something that must sometimes happen never does."""
-
-SPOKEN: Final = frozenset({"cancel", "clear", "truncate", "forget"})
-"""Actions that speak to a wire: each row that has one must be reached."""
-
-TOMBSTONES: Final = frozenset({"cancelled", "timed_out"})
-
-OUTCOMES: Final = (
-    "a handle resolves completed",
-    "a handle resolves interrupted",
-    "a handle resolves timed_out",
-    "a handle resolves failed",
-    "an item is heard full",
-    "an item is heard partial",
-    "an item is skipped",
-    "a cut is confirmed by the server",
-)
 
 
 class WorldReport(Struct, kw_only=True):
@@ -53,7 +38,7 @@ class WorldReport(Struct, kw_only=True):
     rows: set[RowId] = field(default_factory=set)
     """Rows of the tables that fired."""
     happened: set[str] = field(default_factory=set)
-    """Which of `OUTCOMES` came about."""
+    """Which of `sometimes.OUTCOMES` came about."""
 
 
 class Report(Struct, kw_only=True):
@@ -63,10 +48,8 @@ class Report(Struct, kw_only=True):
     transport: str
     worlds: list[WorldReport]
     verdict: Verdict
-    never: list[str]
-    """What must sometimes happen and does not, in words."""
-    unexercised: list[RowId]
-    """All rows that never fired in any world, required or not."""
+    sometimes: Sometimes
+    """What did not happen in any of the worlds."""
 
     @property
     def broken(self) -> WorldReport | None:
@@ -116,7 +99,7 @@ def verify(
         if report.outcome.counterexample is not None:
             break
     worlds.sort(key=lambda each: plans.index(each.plan))
-    return _judged(provider, transport, worlds)
+    return run.judged(worlds)
 
 
 def search(
@@ -134,7 +117,7 @@ def search(
     with without_collector():
         world = make(plan, provider, transport, server=server, carrier=carrier, engine=engine)
         outcome = Search(world, max_states=max_states, on_progress=on_progress).run()
-        rows, happened = _coverage(world.session)
+        rows, happened = _coverage(world)
         report = WorldReport(
             plan=plan,
             outcome=outcome,
@@ -201,10 +184,39 @@ class _Run:
             try:
                 for future in as_completed(futures):
                     yield future.result()
-            finally:  # Of no interest any more: what is left after a counterexample, or after Ctrl-C.
-                pool.shutdown(wait=False, cancel_futures=True)
+            except (
+                BaseException
+            ):  # Of no interest any more: what is left after a counterexample, or Ctrl-C.
                 for process in multiprocessing.active_children():
                     process.terminate()
+                raise
+                pool.shutdown(cancel_futures=True)
+
+    def judged(self, worlds: list[WorldReport]) -> Report:
+        """The verdict on all worlds together."""
+        provider, transport = self._adapters
+        kind = self._models[0] or server_kind(provider.name, shared_audio(provider, transport))
+        sometimes = judge(
+            provider,
+            kind,
+            [each.plan for each in worlds],
+            {row for each in worlds for row in each.rows},
+            {what for each in worlds for what in each.happened},
+        )
+        verdict: Verdict = "holds"
+        if any(each.outcome.counterexample for each in worlds):
+            verdict = "broken"
+        elif any(each.outcome.truncated for each in worlds):
+            verdict = "truncated"
+        elif sometimes.never:
+            verdict = "never"
+        return Report(
+            provider=provider.name,
+            transport=transport.name,
+            worlds=worlds,
+            verdict=verdict,
+            sometimes=sometimes,
+        )
 
 
 def _search_current(plan: Plan) -> WorldReport:
@@ -215,53 +227,12 @@ def _named(on_progress: OnProgress, name: str) -> Callable[[Progress], None]:
     return lambda progress: on_progress(name, progress)
 
 
-def _coverage(session: UntimedSession) -> tuple[set[RowId], set[str]]:
+def _coverage(world: World) -> tuple[set[RowId], set[str]]:
     rows: set[RowId] = set()
     happened: set[str] = set()
-    for step in session.steps.values():
+    written: set[Written] = set()
+    for step in world.session.steps.values():
         rows.update(step.rows)
-        for action in step.actions:
-            if isinstance(action, do.Resolved):
-                happened.add(f"a handle resolves {action.verdict}")
-            elif isinstance(action, do.ItemSettled):
-                state = action.outcome.state
-                happened.add(
-                    "an item is skipped" if state == "skipped" else f"an item is heard {state}"
-                )
-            elif isinstance(action, do.MemorySettled) and action.outcome.memory == "exact":
-                happened.add("a cut is confirmed by the server")
-    return rows, happened
-
-
-def _judged(
-    provider: ProviderAdapter, transport: TransportAdapter, worlds: list[WorldReport]
-) -> Report:
-    rows = {row for each in worlds for row in each.rows}
-    happened = {what for each in worlds for what in each.happened}
-    unexercised, never = [], [what for what in OUTCOMES if what not in happened]
-    for machine in (provider.response, provider.playback):
-        for state, cells in machine.cells.items():
-            for event, choices in cells.items():
-                for at, row in enumerate(choices):
-                    if (machine.name, state, event, at) in rows:
-                        continue
-                    unexercised.append((machine.name, state, event, at))
-                    moves = bool(row.do) or row.go is not None
-                    if SPOKEN & set(row.do) or (state in TOMBSTONES and moves):
-                        when = f" if {row.guard}" if row.guard else ""
-                        never.append(f"{machine.name}: {state}, {event}{when}")
-    verdict: Verdict = "holds"
-    if any(each.outcome.counterexample for each in worlds):
-        verdict = "broken"
-    elif any(each.outcome.truncated for each in worlds):
-        verdict = "truncated"
-    elif never:
-        verdict = "never"
-    return Report(
-        provider=provider.name,
-        transport=transport.name,
-        worlds=worlds,
-        verdict=verdict,
-        never=never,
-        unexercised=unexercised,
-    )
+        happened.update(outcomes(step))
+        written.update(said for said in map(world.session.written, step.actions) if said)
+    return rows, happened.union(sent(written, world.readings))

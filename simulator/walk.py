@@ -11,24 +11,24 @@ every interleaving is possible. What is likely differs from call to call (`Whims
 import gc
 import hashlib
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import islice
 from random import Random
 from typing import Final
 
 from msgspec import Struct
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
-from bargein.runtime import actions as do
 from bargein.runtime.adapter import ProviderAdapter, TransportAdapter
 from bargein.runtime.errors import UsageError
 
 from .properties import Broken
+from .sometimes import WRITTEN, every_row, outcomes, sent
 from .state import Act, Left, Limits, Move, Reductions, State
 from .untimed import RowId, Step
 from .whims import Whims
 from .world import World
-from .worlds import PLANS, CarrierKind, Plan, ServerKind, make
+from .worlds import PLANS, CarrierKind, Plan, ServerKind, make, plans_for
 
 INTERLEAVED: Final = Reductions(order=False, eager=False, inert=False, budget=False)
 """What only spares the walk dead weight: what is over is judged and forgotten, what means nothing is not carried."""
@@ -47,6 +47,12 @@ REMEMBERED: Final = 30_000
 
 _FAULTS: Final = ("lost", "repeated", "silences", "losses", "hangups")
 
+_UNBOUNDED_MS: Final = 1_000_000
+"""Where no mark comes back, nothing is confirmed while the call goes on: the server must not wait for it."""
+
+_GROWTH: Final = {"trailing_deltas": 3, "separate_ends": True}
+"""What a server does by itself that the explorer's do not."""
+
 
 def grown(plan: Plan) -> Plan:
     """A world of the explorer's, bigger than it could be searched; the faults in it stay what they are."""
@@ -56,37 +62,64 @@ def grown(plan: Plan) -> Plan:
     )
     limits = replace(
         small,
-        requests=6,
+        requests=6 * bool(small.requests),
         interrupts=4,
         speech_turns=3 if plan.vad != "off" else 0,
         lag=6,
-        backlog_ms=1_500,
+        backlog_ms=1_500 if plan.carrier.get("marks_echoed", True) else _UNBOUNDED_MS,
         deadlines=3,
         beside=0 if born_unseen else 2,  # Whose birth was missed would be anyone's guess.
         scoped=True,
         lost=min(1, small.lost),  # Of two births missed nobody could say which is which.
         repeated=3 * bool(small.repeated),
     )
-    server = {"trailing_deltas": 3, "separate_ends": True} | dict(plan.server)
-    return replace(plan, limits=limits, items=4, deltas=6, server=server)
+    return replace(plan, limits=limits, items=4, deltas=6, server=_GROWTH | dict(plan.server))
 
 
-WALKED: Final[tuple[Plan, ...]] = (
-    *(grown(plan) for plan in PLANS),
-    grown(
-        Plan(
-            name="anything",
-            says="All at once: a server that hears, words, every end, and every fault that hides no birth.",
-            limits=Limits(repeated=1, silences=1, losses=1, hangups=1),
-            server={
-                "words": True,
-                "kinds": ("message", "text", "function_call"),
-                "ends": ("completed", "failed", "incomplete", "cancelled"),
-            },
-        )
-    ),
+_ANYTHING: Final = Plan(
+    name="anything",
+    says="All at once: a server that hears, words, every end, and every fault that hides no birth.",
+    limits=Limits(repeated=1, silences=1, losses=1, hangups=1),
+    server={
+        "words": True,
+        "kinds": ("message", "text", "function_call"),
+        "ends": ("completed", "failed", "incomplete", "cancelled"),
+    },
 )
+
+WALKED: Final[tuple[Plan, ...]] = tuple(map(grown, (*PLANS, _ANYTHING)))
 """The explorer's worlds, grown, and one in which everything happens."""
+
+
+def walked_with(provider: str, transport: str, plans: Sequence[Plan] = WALKED) -> tuple[Plan, ...]:
+    """`plans`, of those in `WALKED`, as far as a provider's server can be in such a world, on a carrier.
+
+    What it can do in none of the explorer's worlds (`plans_for`), it does not do in a bigger one.
+
+    :raises UsageError: if there is no model of the provider's server or of the carrier.
+    """
+    searched = plans_for(provider, transport)
+    small = {plan.name: plan for plan in plans_for(provider, transport, (*PLANS, _ANYTHING))}
+    able = {name for plan in searched for name, bound in asdict(plan.limits).items() if bound}
+    shown = {name for plan in searched for name in plan.server} | {*_GROWTH}
+    several = any(plan.items > 1 for plan in searched)
+
+    def limits(of: Plan) -> Limits:
+        bounds = asdict(of.limits)
+        return Limits(**{n: bound if n in able else type(bound)() for n, bound in bounds.items()})
+
+    return tuple(
+        replace(
+            plan,
+            limits=limits(plan),
+            items=plan.items if several else 1,
+            server={name: bound for name, bound in plan.server.items() if name in shown},
+            vad=small[plan.name].vad,
+            rules=small[plan.name].rules,
+        )
+        for plan in plans
+        if plan.name in small
+    )
 
 
 class Count(Struct, frozen=True, kw_only=True):
@@ -107,20 +140,12 @@ class Seen(Struct, kw_only=True):
     rows: set[RowId] = set()
     """Rows of the tables that fired."""
     happened: set[str] = set()
-    """Outcomes, as in `verify.OUTCOMES`."""
+    """Outcomes, as in `sometimes.OUTCOMES`."""
 
     def note(self, step: Step) -> None:
         """Add what happened in a step of a session."""
         self.rows.update(step.rows)
-        for action in step.actions:
-            if isinstance(action, do.Resolved):
-                self.happened.add(f"a handle resolves {action.verdict}")
-            elif isinstance(action, do.ItemSettled):
-                state = action.outcome.state
-                word = "an item is skipped" if state == "skipped" else f"an item is heard {state}"
-                self.happened.add(word)
-            elif isinstance(action, do.MemorySettled) and action.outcome.memory == "exact":
-                self.happened.add("a cut is confirmed by the server")
+        self.happened.update(outcomes(step))
 
 
 class Found(Struct, frozen=True, kw_only=True):
@@ -184,11 +209,11 @@ class Walk:
     def unexercised(self) -> list[RowId]:
         """Rows of the tables that never fired."""
         rows = self.seen.rows
-        return [row for row in _rows(self.provider, self.transport) if row not in rows]
+        return [row for row, _ in every_row(self.provider) if row not in rows]
 
     def rows(self) -> int:
         """How many rows the tables have."""
-        return sum(1 for _ in _rows(self.provider, self.transport))
+        return sum(1 for _ in every_row(self.provider))
 
     def plan_of(self, call: int) -> Plan:
         """The world that a call is in: each in turn, in an order of its own every time round."""
@@ -261,6 +286,9 @@ class Walk:
             steps = world.session.steps
             for step in islice(steps.values(), self._noted[name], None):
                 self._seen.note(step)
+                if not self._seen.happened >= WRITTEN:
+                    written = filter(None, map(world.session.written, step.actions))
+                    self._seen.happened.update(sent(written, world.readings))
             self._noted[name] = len(steps)
 
     def _forget(self) -> None:
@@ -314,11 +342,3 @@ def comes_to_rest(world: World, at: State) -> None:
 def _renewed(left: Left, start: Left) -> Left:
     """What may happen again; faults are counted over the whole call."""
     return start._replace(**{name: getattr(left, name) for name in _FAULTS})
-
-
-def _rows(provider: ProviderAdapter, transport: TransportAdapter) -> Iterator[RowId]:
-    for machine in (provider.response, provider.playback):
-        for state, cells in machine.cells.items():
-            for event, choices in cells.items():
-                for at in range(len(choices)):
-                    yield machine.name, state, event, at

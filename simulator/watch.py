@@ -12,7 +12,7 @@ from .facts import Asked, Order
 from .knowledge import Readings, Reply, Spoken
 from .observer import Observer
 from .properties import Broken
-from .untimed import Input, Step, written
+from .untimed import Input, Step, Written
 
 MARK_EVERY_MS: Final = 100
 """How much speech may go to a carrier without a mark behind it, by which it could be confirmed as heard."""
@@ -23,12 +23,15 @@ class Watch(Observer):
 
     __slots__ = ()
 
-    def after(self, given: Input, step: Step, readings: Readings) -> Self:
-        """What is known after the session took `step` on `given`.
+    def after(
+        self, given: Input, step: Step, readings: Readings, wire: tuple[Written | None, ...]
+    ) -> Self:
+        """What is known after the session took `step` on `given`. `wire` is what each of its actions wrote.
 
         :raises Broken: if the step breaks a property.
         """
         new = self.copy()
+        new.nameless = readings.names == "turn"
         new._given(given, step, readings)
         unconfirmed = not new.hung_up and any(
             item.sent_ms > item.confirmed_ms
@@ -36,9 +39,9 @@ class Watch(Observer):
             for item in reply.items
             if not item.outcome
         )
-        for action in step.actions:
-            new._done(action, readings)
-        new._judge(unconfirmed)
+        for action, said in zip(step.actions, wire, strict=True):
+            new._done(action, said, readings)
+        new._judge(unconfirmed, readings)
         new._settle()
         return new
 
@@ -47,6 +50,7 @@ class Watch(Observer):
         for item in self._items():
             if item.outcome in ("partial", "skipped"):
                 item.received_ms = item.sent_ms = item.confirmed_ms
+                item.player, item.base_ms = "", 0
         for reply in self.replies:
             if reply.verdict and reply.told == "done":
                 reply.status, reply.content, reply.cancels, reply.left = "", True, 0, False
@@ -56,8 +60,7 @@ class Watch(Observer):
 
     # -- what the session did --------------------------------------------------------------------------
 
-    def _done(self, action: do.Action, readings: Readings) -> None:
-        said = written(action)
+    def _done(self, action: do.Action, said: Written | None, readings: Readings) -> None:
         if said is not None:
             if said[0] == "to_server":
                 self._asks(readings.asked(said[1]), readings)
@@ -69,9 +72,9 @@ class Watch(Observer):
                 self._resolved(action)
             case do.ItemSettled(ref=ref, outcome=outcome):
                 self._settled(ref, outcome)
-            case do.MemorySettled(outcome=outcome):
+            case do.MemorySettled(ref=ref, outcome=outcome):
                 for item in self._items():
-                    if item.item == outcome.item:
+                    if item is self._part(self._by_ref(ref), outcome.item):
                         # Refused since the server does not know it is an answer too.
                         known = item.answered or item.refusals or not item.voice
                         if outcome.memory == "exact" and not known:
@@ -92,10 +95,12 @@ class Watch(Observer):
 
     def _asks(self, asked: Asked, readings: Readings) -> None:
         if asked.what == "create":
-            self._creates(self._by_ref(asked.request))
+            self._creates(self._by_ref(asked.request), readings)
         elif asked.what == "cancel":
             self._cancels(asked, readings)
         elif asked.what == "truncate":
+            if not readings.truncates:
+                raise Broken("I7", "a truncate is sent to a server that has no word for it")
             item = self._item(asked.item, "I7", "truncated")
             if item.truncates > min(item.refusals, 1):
                 raise Broken(
@@ -106,16 +111,16 @@ class Watch(Observer):
                     "I7",
                     f"{asked.item} is truncated at {asked.ms} ms; it has {item.received_ms} ms",
                 )
-            if asked.ms != item.confirmed_ms and not (
-                item.truncates and asked.ms < item.confirmed_ms
-            ):
+            heard_ms = item.received_ms if item.overdue else item.confirmed_ms
+            if asked.ms != heard_ms and not (item.truncates and asked.ms < heard_ms):
                 raise Broken(
-                    "I7",
-                    f"{asked.item} is truncated at {asked.ms} ms; {item.confirmed_ms} ms are confirmed",
+                    "I7", f"{asked.item} is truncated at {asked.ms} ms; {heard_ms} ms are confirmed"
                 )
             item.truncates += 1
             item.cut_ms, item.op = asked.ms, asked.op
         elif asked.what == "delete":
+            if not readings.deletes:
+                raise Broken("I7", "a delete is sent to a server that has no word for it")
             item = self._item(asked.item, "I7", "deleted")
             if item.confirmed_ms or item.deletes > item.refusals:
                 raise Broken(
@@ -126,7 +131,7 @@ class Watch(Observer):
             item.deletes += 1
             item.op = asked.op
 
-    def _creates(self, reply: Reply) -> None:
+    def _creates(self, reply: Reply, readings: Readings) -> None:
         if reply.written:
             raise Broken("I9", f"{reply.ref} is written a second time")
         if reply.covered:
@@ -136,13 +141,15 @@ class Watch(Observer):
             return
         for other in self.replies:
             if other is reply or not other.slot or other.told in ("done", "refused"):
-                self._is_cleaned_up(other, reply)
+                if readings.deletes:
+                    self._is_cleaned_up(other, reply)
                 continue
             if other.own and not other.written:
                 if not other.covered and self.replies.index(other) < self.replies.index(reply):
                     raise Broken("I9", f"{reply.ref} is written before {other.ref}, asked earlier")
                 continue
-            needed = 1 if other.covered not in ("", "timeout") and not other.left else 2
+            promised = other.left and other.covered != "server"
+            needed = 1 if other.covered not in ("", "timeout") and not promised else 2
             if other.deadlines < needed:
                 raise Broken(
                     "I9",
@@ -157,11 +164,18 @@ class Watch(Observer):
                 raise Broken("I9", f"{reply.ref} is written before the delete of {item.item}")
 
     def _cancels(self, asked: Asked, readings: Readings) -> None:
-        if not asked.response:
+        if readings.cancels == "by_id" and not asked.response:
             raise Broken("I1", "a cancel names no response")
-        reply = self._named(asked.response)
+        if readings.cancels == "none":
+            raise Broken("I1", "a cancel is sent to a server that has no word for it")
+        if readings.cancels == "by_id":
+            reply = self._named(asked.response)
+        else:
+            running = [r for r in self.replies if r.slot and r.told == "created"]
+            reply = next((r for r in running if not r.cancels), next(iter(running), None))
         if reply is None:
-            raise Broken("I1", f"a cancel names {asked.response}, which nobody was told of")
+            whom = asked.response or "what runs"
+            raise Broken("I1", f"a cancel means {whom}, and nobody was told of it")
         if reply.told == "done":
             raise Broken("I1", f"{asked.response} is cancelled after its last word")
         if reply.cancels:
@@ -171,6 +185,7 @@ class Watch(Observer):
         if not reply.covered and not reply.deadlines:
             raise Broken("I4", f"{asked.response} is cancelled, and nothing covers it")
         reply.cancels += 1
+        self.answer_due = readings.answers_cancel
 
     def _orders(self, order: Order) -> None:
         if order.what == "play":
@@ -184,18 +199,21 @@ class Watch(Observer):
                     "I6", f"{item.item} is sent from {order.from_ms} ms on, not {item.sent_ms}"
                 )
             item.sent_ms = order.to_ms
+            item.player = order.item if order.item != item.item else ""
             self.last_voice = order.voice
         elif order.what == "mark":
             _, item = self._of_voice(self.last_voice)
             self.marks += ((order.mark, self.last_voice, item.sent_ms),)
         elif order.what == "clear":
             self.cleared += 1
+            self.generation = order.generation
             self.marks = ()
             for reply in self.replies:
                 for item in reply.items:
                     if not reply.covered and not item.outcome:
                         item.rewound = item.rewound or item.sent_ms > item.confirmed_ms
                         item.sent_ms = item.confirmed_ms
+                        item.base_ms = item.confirmed_ms if order.generation else 0
         else:
             raise Broken("wire", "the carrier gets a message that the model cannot read")
 
@@ -210,7 +228,7 @@ class Watch(Observer):
             return
         if state == "playing" and reply.covered:
             raise Broken("I16", f"{name} begins to play although {reply.ref} is covered")
-        item = next((each for each in reply.items if each.item == name), None)
+        item = self._part(reply, name)
         if item is not None:
             self.called += ((item, state),)
 
@@ -240,12 +258,13 @@ class Watch(Observer):
 
     def _settled(self, ref: str, outcome: do.ItemOutcome) -> None:
         reply = self._by_ref(ref)
-        item = next((each for each in reply.items if each.item == outcome.item), None)
+        item = self._part(reply, outcome.item)
         if item is None:
             raise Broken("I6", f"{outcome.item} settles as part of {ref}, which does not have it")
         if item.outcome:
             raise Broken("I6", f"{outcome.item} settles a second time: {outcome.state}")
         item.outcome = outcome.state
+        item.diverged = item.diverged or outcome.memory == "diverged"
         if outcome.memory == "exact" and outcome.state != "full" and item.received_ms:
             raise Broken("I8", f"{outcome.item} is cut, and is called exactly remembered at once")
         heard_ms = item.received_ms if item.overdue else item.confirmed_ms
@@ -263,7 +282,7 @@ class Watch(Observer):
 
     # -- what a step must have done --------------------------------------------------------------------
 
-    def _judge(self, unconfirmed: bool) -> None:
+    def _judge(self, unconfirmed: bool, readings: Readings) -> None:
         if self.cleared != unconfirmed:
             why = "covered speech is at the carrier" if unconfirmed else "nothing covered is"
             raise Broken("I5", f"{self.cleared} clears are sent, and {why}")
@@ -276,16 +295,20 @@ class Watch(Observer):
             for item in reply.items:
                 if not item.outcome:
                     raise Broken("I6", f"{item.item} is covered and does not settle")
-        self.due = []
+        due, self.due = self.due, []
         self._judge_reports()
         for item in self._items():
-            if not item.outcome and not self.hung_up:
+            if readings.marks and not item.outcome and not self.hung_up:
                 self._has_marks(item)
         if not self.connected:
             return
         for reply in self.replies:
             left = reply.left and not reply.deadlines
-            if reply.told == "created" and reply.covered and not reply.cancels and not left:
+            unasked = not reply.cancels and not left
+            if readings.cancels != "by_id":  # Later it could hit another.
+                new = reply in due and not reply.deadlines
+                unasked = unasked and new and self._can_cancel(reply, readings)
+            if reply.told == "created" and reply.covered and unasked:
                 raise Broken(
                     "I10" if reply.left else "I1",
                     f"{reply.response} is covered ({reply.covered}) and gets no cancel",
@@ -293,8 +316,23 @@ class Watch(Observer):
             for item in reply.items:
                 if item.outcome == "full" and item.truncates + item.deletes and not item.overrun:
                     raise Broken("I7", f"{item.item} was heard to its end and is cut")
-                if item.outcome == "partial" and not item.truncates:
+                if item.outcome == "partial" and not item.truncates and readings.truncates:
                     raise Broken("I7", f"{item.item} is partial and is not truncated")
+                if item.outcome == "partial" and not readings.truncates and not item.diverged:
+                    raise Broken(
+                        "I8",
+                        f"{item.item} is partial, cannot be cut, and is not said to be diverged",
+                    )
+
+    def _can_cancel(self, reply: Reply, readings: Readings) -> bool:
+        """Whether a cancel without a name could hit no other: it hits whatever runs, or begins to."""
+        return readings.cancels != "none" and not any(
+            other is not reply
+            and other.slot
+            and other.told not in ("done", "refused")
+            and (other.written or not other.own)
+            for other in self.replies
+        )
 
     def _judge_reports(self) -> None:
         for reply in self.replies:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from .acts import Acts
 from .knowledge import Readings
-from .peers import Carrier, Server
+from .peers import Carrier, Message, Server
 from .properties import Broken
 from .quiet import Quiet
 from .state import LOST, UNREDUCED, Act, Left, Limits, Move, Reductions, State
@@ -63,7 +63,11 @@ class World(Acts):
         return self._forgets(at)
 
     def _without_inert(self, at: State) -> State:
-        while at.from_carrier and self._is_inert(at, Input("from_carrier", at.from_carrier[0])):
+        while (
+            at.from_carrier
+            and at.from_carrier[0] != LOST
+            and self._is_inert(at, Input("from_carrier", at.from_carrier[0]))
+        ):
             at = at._replace(from_carrier=at.from_carrier[1:])
         while (
             at.from_server
@@ -76,7 +80,7 @@ class World(Acts):
     def _is_inert(self, at: State, given: Input) -> bool:
         try:
             step = self._step(at, given)
-            if step.after != at.session or self._wire(step):
+            if step.after != at.session or any(self._wire(step)):
                 return False
             return self._watches(at.watch, at.session, given, step) == at.watch
         except Broken:
@@ -189,8 +193,8 @@ class World(Acts):
     def _arrivals(self, at: State) -> list[Act]:
         found = [Act("server_arrives")]
         if at.left.lost or at.left.repeated:
-            told = self.readings.told(at.from_server[0]) if at.from_server[0] else None
-            if told is not None and told.what not in ("audio", "text"):
+            told = self.readings.told(at.from_server[0]) if at.from_server[0] else ()
+            if any(each.what not in ("audio", "text") for each in told):
                 found += [Act("message_lost")] * bool(at.left.lost)
                 found += [Act("message_repeated")] * bool(at.left.repeated)
         return found
@@ -243,6 +247,18 @@ class World(Acts):
         return at if at.to_carrier or at.from_carrier else self._recounted(at)
 
     def _recounted(self, at: State) -> State:
+        generation = self.session.generation(at.session)
+        if (
+            generation
+            == self.watches[at.watch].generation
+            == self.carrier.generation(at.carrier)
+            > 0
+        ):
+            at = at._replace(
+                session=self.session.renews(at.session),
+                carrier=self.carrier.recounts(at.carrier),
+                watch=self.intern_watch(self.watches[at.watch].recounted()),
+            )
         marks = self.carrier.marks(at.carrier)
         after = self.session.recounts(at.session)
         watched = tuple([mark[0] for mark in self.watches[at.watch].marks])
@@ -265,6 +281,5 @@ class World(Acts):
             found = self._cut[watch] = self.watches[watch].cut()
         return found
 
-    def _names_op(self, message: str) -> bool:
-        told = self.readings.told(message) if message else None
-        return told is not None and bool(told.op)
+    def _names_op(self, message: Message) -> bool:
+        return any(told.op for told in self.readings.told(message)) if message else False

@@ -1,99 +1,44 @@
 """Which worlds are searched for a provider and a carrier, and how one is put together.
 
-A further provider needs its table, a model of its server with `told` and `asked`, and an entry in `SERVERS`; a
-further carrier likewise in `CARRIERS`. The worlds themselves are the same for all.
+The worlds are the same for all, as far as a server can be in them; which models there are is said in `kinds.py`.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from bargein.runtime.adapter import ProviderAdapter, TransportAdapter
 from bargein.runtime.errors import UsageError
 from bargein.runtime.session import Session, Settings
 
-from . import openai_facts, twilio_facts
-from .facts import Asked, Order, Returned, Told
+from .kinds import (
+    CARRIERS,
+    SERVERS,
+    CarrierKind,
+    ServerKind,
+    carrier_kind,
+    server_kind,
+    shared_audio,
+)
 from .knowledge import Readings
-from .openai import Bounds, OpenAIServer, Rules
-from .peers import Carrier, CarrierModel, Server, ServerModel
-from .twilio import TwilioCarrier
+from .peers import Carrier, Server
+from .plans import DELTA_MS, Plan
 from .untimed import UntimedSession
 from .world import Limits, Reductions, World
 
-DELTA_MS: Final = 100
-"""One delta of speech, and one mark: the explorer plays from mark to mark."""
-
-
-class Plan(Struct, frozen=True, kw_only=True):
-    """One world to be searched: what it is for, how far it goes, and how the server in it behaves."""
-
-    name: str
-    says: str
-    limits: Limits
-    items: int = 2
-    """Items in one response."""
-    deltas: int = 2
-    """Deltas of speech in one item."""
-    server: Mapping[str, Any] = {}
-    """What else the server may do by itself; for OpenAI fields of `simulator.openai.Bounds`."""
-    rules: Mapping[str, Any] = {}
-    """How the server behaves where no source settles it; for OpenAI fields of `simulator.openai_memory.Rules`."""
-    carrier: Mapping[str, Any] = {}
-    """How the carrier behaves; for Twilio arguments of `simulator.twilio.TwilioCarrier`."""
-    vad: str = "interrupts"
-    """What the server's voice activity detection does: `interrupts`, `listens` (it answers, the application
-    interrupts) or `off`."""
-
-
-class ServerKind(Struct, frozen=True):
-    """How the model of one provider's server is made and read."""
-
-    make: Callable[[Plan], tuple[ServerModel, list[str]]]
-    """The model, and what it says when the connection opens."""
-    told: Callable[[str], Told | None]
-    asked: Callable[[str], Asked]
-
-
-class CarrierKind(Struct, frozen=True):
-    """How the model of one carrier is made and read."""
-
-    make: Callable[[Plan], tuple[CarrierModel, list[str]]]
-    """The model, and what it says when the stream opens."""
-    ordered: Callable[[str], Order]
-    returned: Callable[[str], Returned]
-
-
-def _openai(plan: Plan) -> tuple[ServerModel, list[str]]:
-    pcmu = {"format": {"type": "audio/pcmu"}}
-    turns: dict[str, Any] | None = None
-    if plan.vad != "off":
-        turns = {"type": "server_vad", "interrupt_response": plan.vad == "interrupts"}
-    audio = {"input": pcmu | {"turn_detection": turns}, "output": pcmu}
-    bounds: dict[str, Any] = {"words": False} | dict(plan.server)
-    model = OpenAIServer(
-        session={"audio": audio},
-        rules=Rules(**plan.rules),
-        bounds=Bounds(
-            items=plan.items, deltas=plan.deltas, delta_ms=DELTA_MS, speech_turns=1, **bounds
-        ),
-    )
-    return model, model.connects()
-
-
-def _twilio(plan: Plan) -> tuple[CarrierModel, list[str]]:
-    model = TwilioCarrier(**plan.carrier)
-    return model, model.start(0)
-
-
-SERVERS: Final[dict[str, ServerKind]] = {
-    "openai": ServerKind(_openai, openai_facts.told, openai_facts.asked),
-}
-CARRIERS: Final[dict[str, CarrierKind]] = {
-    "twilio": CarrierKind(_twilio, twilio_facts.ordered, twilio_facts.returned),
-}
+__all__ = [
+    "CARRIERS",
+    "DELTA_MS",
+    "PLANS",
+    "SERVERS",
+    "CarrierKind",
+    "Plan",
+    "ServerKind",
+    "bounded",
+    "make",
+    "plans_for",
+]
 
 PLANS: Final[tuple[Plan, ...]] = (
     Plan(
@@ -146,6 +91,12 @@ PLANS: Final[tuple[Plan, ...]] = (
         name="hung up",
         says="The caller hangs up.",
         limits=Limits(requests=1, interrupts=1, deadlines=0, speech_turns=1, hangups=1),
+        items=1,
+    ),
+    Plan(
+        name="answers",
+        says="The server answers the caller by itself, and nothing is asked of it.",
+        limits=Limits(requests=0, interrupts=1, deadlines=0, speech_turns=2),
         items=1,
     ),
     Plan(
@@ -212,23 +163,37 @@ def make(
 ) -> World:
     """The world of a plan, with these adapters in it, and the models of their names unless others are given.
 
-    :raises UsageError: if there is no model of the provider's server or of the carrier.
+    :raises UsageError: if there is no model of the provider's server or of the carrier, or they share no format.
     """
-    server_kind = server or _kind("provider", provider.name, SERVERS)
-    carrier_kind = carrier or _kind("transport", transport.name, CARRIERS)
-    server_model, says = server_kind.make(plan)
-    carrier_model, starts = carrier_kind.make(plan)
-    session = Session(provider, transport, Settings(), engine=engine)
+    audio = shared_audio(provider, transport)
+    server = server or server_kind(provider.name, audio)
+    carrier = carrier or carrier_kind(transport.name, audio)
+    server_model, says = server.make(plan)
+    carrier_model, starts = carrier.make(plan)
+    session = Session(provider, transport, Settings(audio=audio), engine=engine)
+    if server.settings is not None:
+        session.configure(0, server.settings(plan))
+        session.operations_made, session.configuring = 0, None
     for message in says:
         session.provider_received(message, 0)
     for message in starts:
         session.transport_received(message, 0)
     readings = Readings(
-        server_kind.told,
-        server_kind.asked,
-        carrier_kind.ordered,
-        carrier_kind.returned,
-        plan.vad == "interrupts",
+        told=server.told,
+        asked=server.asked,
+        ordered=carrier.ordered,
+        returned=carrier.returned,
+        interrupts=server.interrupts(plan),
+        interrupts_itself=server.interrupts_itself(plan),
+        names=server.names,
+        cancels=server.cancels(plan),
+        truncates=server.truncates,
+        deletes=server.deletes,
+        by_order=server.by_order,
+        supersedes=server.supersedes,
+        answers_cancel=server.answers_cancel,
+        finishes=server.finishes,
+        marks=carrier.marks,
     )
     return World(
         UntimedSession(session),
@@ -240,12 +205,15 @@ def make(
     )
 
 
-def _kind(side: str, name: str, kinds: Mapping[str, Any]) -> Any:  # noqa: ANN401
-    if name not in kinds:
-        raise UsageError(
-            f"there is no model of {side} {name!r} to verify it against; there are: {', '.join(kinds)}"
-        )
-    return kinds[name]
+def plans_for(
+    provider: str, transport: str | None = None, plans: Sequence[Plan] = PLANS
+) -> tuple[Plan, ...]:
+    """The plans as far as a provider's server can be in such a world, and as they are searched with a carrier."""
+    fits = server_kind(provider).fits
+    fitted = [each for plan in plans if (each := fits(plan)) is not None]
+    if transport is not None:
+        fitted = list(map(carrier_kind(transport).fits, fitted))
+    return tuple(fitted)
 
 
 def bounded(plan: Plan, **bounds: int) -> Plan:

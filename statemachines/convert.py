@@ -77,6 +77,16 @@ def plain(node: Node) -> Plain:
             return None
 
 
+def _readable(node: Node) -> bool:
+    """Whether every key and value of it could be read."""
+    match node:
+        case Mapping():
+            return node.whole and all(_readable(entry.node) for entry in node.entries.values())
+        case Sequence():
+            return all(map(_readable, node.items))
+    return isinstance(node, Scalar)
+
+
 def convert(
     root: Mapping, table: type[T], found: list[Diagnostic], damage: Damage, *, complete: bool = True
 ) -> T:
@@ -101,6 +111,8 @@ class _Walk:
         """`node` as msgspec would accept it for `kind`; `at` is where a missing key is reported."""
         kind, wording = _unwrap(kind)
         if isinstance(kind, inspect.AnyType):
+            if not _readable(node):
+                self._damage.lacking(keys)
             return plain(node)
         if isinstance(node, Bad):
             return self._blank(kind, keys)

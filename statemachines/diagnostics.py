@@ -68,6 +68,12 @@ CODES: Final[dict[str, str]] = {
     "E057": "A capability and the rest of the table contradict each other.",
     "E058": "No message becomes an event that is needed.",
     "E059": "The grammar can say this, and no runtime carries it out yet.",
+    "E060": "A condition or constant of a `receive` row cannot be what it is.",
+    "E061": "The guard speaks of something that the hook has nothing to do with.",
+    "E062": "A limit of the carrier is unknown.",
+    "E063": "A path into a message is read in two ways that exclude each other.",
+    "E064": "`wire.tag` is said and no kind of message has a row.",
+    "E065": "`after` stands at a hook that waits for nothing.",
     # Warnings: the table means what it should.
     "W001": "A table lacks the editor's modeline, or its schema is not there.",
 }

@@ -69,7 +69,7 @@ class Saying(Struct, frozen=True):
     peer: str
     send: str
     kind: str
-    shape: dict[str, Any]
+    shape: dict[str, Any] | str
     conditions: tuple[Condition, ...]
     after: str | None
     why: str | None
@@ -304,10 +304,7 @@ def _hook_conditions(hook: Hook) -> Iterator[Condition]:
 
 def _kind(peer: Peer, send: str) -> str:
     """What the peer calls the message; a format without a tag field has only the table's name for it."""
-    value: Any = peer.send[send]
-    for key in peer.wire.tag.split("."):
-        value = value.get(key) if isinstance(value, dict) else None
-    return value if isinstance(value, str) and not value.startswith("$") else send
+    return peer.kind_of(peer.send[send]) or send
 
 
 def _declared(tables: Tables, table: Machine | Peer, *keys: str | int) -> Declared:

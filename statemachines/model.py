@@ -17,8 +17,8 @@ Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]*$", description="lower_case
 Path = Annotated[
     str,
     Meta(
-        pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$",
-        description="Dotted path into the message.",
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\[\])?(\.[A-Za-z_][A-Za-z0-9_]*(\[\])?)*$",
+        description="Dotted path into the message; `parts[]` is each element of the list `parts`.",
     ),
 ]
 
@@ -83,22 +83,39 @@ class Machine(_Table, frozen=True):
 
 
 class Wire(_Table, frozen=True):
-    """How messages travel. `tag` is the field whose value names a message's kind."""
+    """How messages travel. `tag` is the field whose value names a message's kind.
 
-    frames: Literal["text", "binary", "mixed"]
+    Without a `tag` messages have no kind: every key of `receive` is a path, and a message becomes the events of each
+    path it has, in the order of the table. `frames: mixed` means that audio travels bare in binary frames, both ways,
+    and all else as text. `ids: number` is for peers that name things by numbers.
+    """
+
+    frames: Literal["text", "mixed"]
     format: Literal["json"]
-    tag: str
+    tag: str | None = None
+    ids: Literal["text", "number"] = "text"
+    subprotocol: str | None = None
+
+
+class Voice(_Table, frozen=True):
+    """How one direction of audio is encoded."""
+
+    rate_hz: int
+    bytes_per_ms: int
 
 
 class AudioFormat(_Table, frozen=True):
     """An audio encoding the peer speaks; audio is base64 in JSON unless the frame is binary.
 
-    `asks` are the session settings by which a provider is asked for it, in the provider's own shape.
+    `caller` says how the caller's voice is encoded where it differs from the agent's. `silence` is the byte of which
+    silence is made. `asks` are the session settings by which a provider is asked for it, in the provider's own shape.
     """
 
     is_: Sentence = field(name="is")
     rate_hz: int
     bytes_per_ms: int
+    caller: Voice | None = None
+    silence: int = 0
     asks: dict[str, Any] = {}
 
 
@@ -139,8 +156,32 @@ class ErrorMeaning(_Table, frozen=True):
     see: str | None = None
 
 
-Receive = dict[str, str]
-"""`event:` and the fields of that event, each with the path it is read from; `why` and `see` besides."""
+Receive = dict[str, str | dict[str, Any]]
+"""A row of `receive`: `event:` and the fields of that event, each with the path it is read from, or `{is: …}`,
+a value that is always the same; `why` and `see` besides. `if:` and `unless:` hold paths with the value, or the
+list of values, under which the row applies."""
+
+UNTAGGED = "_"
+"""The key in `receive` of messages without a kind, where messages have one."""
+
+
+class Connect(_Table, frozen=True):
+    """How a provider is reached. `key` is the environment variable that holds the key; `$key` stands for it."""
+
+    url: str
+    key: str | None = None
+    headers: dict[str, str] = {}
+    why: Sentence | None = None
+    see: str | None = None
+
+
+class Answer(_Table, frozen=True):
+    """What a carrier's webhook is answered with, so that the call comes to us; `$url` stands for our websocket."""
+
+    type: str
+    body: str
+    why: Sentence | None = None
+    see: str | None = None
 
 
 class _Peer(_Table, frozen=True, kw_only=True):
@@ -152,7 +193,7 @@ class _Peer(_Table, frozen=True, kw_only=True):
     can: dict[Name, Capability]
     timeouts: dict[Name, Limit]
     receive: dict[str, Receive | tuple[Receive, ...]]
-    send: dict[Name, dict[str, Any]]
+    send: dict[Name, dict[str, Any] | str]
     hooks: dict[str, tuple[Hook, ...]]
     see: str | None = None
     extends: Name | None = None
@@ -162,18 +203,33 @@ class _Peer(_Table, frozen=True, kw_only=True):
         for kind, value in self.receive.items():
             yield kind, (value,) if isinstance(value, dict) else value
 
+    def kind_of(self, message: dict[str, Any] | str) -> str | None:
+        """What the peer calls a message of ours: its tag or, without tags, the way to the first thing in it."""
+        if isinstance(message, str):
+            return None
+        if self.wire.tag is not None:
+            tag = message.get(self.wire.tag)
+            return tag if isinstance(tag, str) and not tag.startswith("$") else None
+        first = next(iter(message), None)
+        inner = message.get(first) if first is not None else None
+        one = isinstance(inner, dict) and len(inner) == 1
+        return f"{first}.{next(iter(inner))}" if one and inner else first
+
 
 class Provider(_Peer, frozen=True, kw_only=True):
     """How one provider of speech-to-speech models speaks."""
 
     provider: Name
     errors: dict[str, ErrorMeaning] = {}
+    connect: Connect | None = None
 
 
 class Transport(_Peer, frozen=True, kw_only=True):
     """How one playback carrier speaks."""
 
     transport: Name
+    pace: dict[Name, Limit] = {}
+    answer: Answer | None = None
 
 
 Table = Machine | Provider | Transport

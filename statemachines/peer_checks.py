@@ -3,18 +3,23 @@
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, get_args
+from typing import Any
 
 from .convert import Keys
 from .diagnostics import Diagnostic, closest, did_you_mean, listed
 from .findings import Findings
 from .machine_checks import PRESCRIBED
-from .model import Path, Provider, Receive, Transport
+from .model import AudioFormat, Provider, Transport, Voice
 from .promises import check_promises, may_be_silent
+from .row_checks import check_rows
 from .tables import Tables
 from .vocabulary import (
+    GUARDS_OF,
     HOOK_GUARDS,
     HOOK_VARIABLES,
+    OPTIONAL_CAPABILITIES,
+    OPTIONAL_HOOKS,
+    PACES,
     PROVIDER_CAPABILITIES,
     PROVIDER_EVENTS,
     PROVIDER_SESSION_HOOKS,
@@ -25,13 +30,11 @@ from .vocabulary import (
     TRANSPORT_SESSION_HOOKS,
     TRANSPORT_TIMEOUTS,
     TRANSPORT_VARIABLES,
+    WAITING_HOOKS,
 )
 
-_PATH = re.compile(next(meta.pattern for meta in get_args(Path)[1:]))
-_VARIABLE = re.compile(r"\$(\w+)")
-_ROW_KEYS = ("event", "why", "see")
-_UNIDENTIFIED: Final = {"item": (), "response": ("item",), "turn": ("response", "item")}
-"""By `can.identifies`: the fields that messages of such a provider cannot name."""
+_VARIABLE = re.compile(r"\$(\w+)(\.\w+)?")
+_WORD = re.compile(r"\$(\w+)")
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class _Side:
 
     name: str
     events: Mapping[str, Mapping[str, str]]
-    variables: Collection[str]
+    variables: Mapping[str, str]
     capabilities: Mapping[str, tuple[str, ...]]
     timeouts: Collection[str]
     session_hooks: frozenset[str]
@@ -82,87 +85,56 @@ class _PeerCheck:
 
     def run(self) -> None:
         peer, side = self._peer, self._side
-        self._path(peer.wire.tag, ("wire", "tag"))
         self._audio()
         self._capabilities()
         self._find.names("timeout", ("E055", "E056"), peer.timeouts, side.timeouts, ("timeouts",))
-        for kind, rows in peer.received():
-            self._received(kind, rows)
+        if isinstance(peer, Transport):
+            self._find.names("limit", ("E062", "E062"), peer.pace, PACES, ("pace",), ())
+        check_rows(peer, side.events, self._find)
         self._hooks()
         self._messages()
-
-    def _path(self, path: str, keys: Keys) -> None:
-        if not _PATH.search(path):
-            hint = "names joined by dots: response.id"
-            if path.startswith("$"):
-                hint = "what is received is read from a path; only what is sent has $variables"
-            self._find.value("E048", f"'{path}' is not a path into a message", *keys, hint=hint)
+        self._reach()
 
     def _audio(self) -> None:
         if not self._peer.audio:
             self._find.missing("E014", "no audio format is declared", "audio")
         for name, audio in self._peer.audio.items():
-            for key, number in (("rate_hz", audio.rate_hz), ("bytes_per_ms", audio.bytes_per_ms)):
-                if number <= 0:
-                    message = f"{number} is too small; it must be above 0"
-                    self._find.value("E014", message, "audio", name, key)
-            if audio.rate_hz > 0 and audio.bytes_per_ms * 1000 % audio.rate_hz:
-                message = f"at {audio.rate_hz} Hz this is no whole number of bytes per sample"
-                if not self._find.doubtful("audio", name):
-                    self._find.value("E014", message, "audio", name, "bytes_per_ms")
+            self._voice(audio, ("audio", name))
+            if audio.caller is not None:
+                self._voice(audio.caller, ("audio", name, "caller"))
+            if not 0 <= audio.silence <= 255:
+                message = f"{audio.silence} is no byte; it must be from 0 to 255"
+                self._find.value("E014", message, "audio", name, "silence")
+
+    def _voice(self, voice: AudioFormat | Voice, keys: Keys) -> None:
+        for key, number in (("rate_hz", voice.rate_hz), ("bytes_per_ms", voice.bytes_per_ms)):
+            if number <= 0:
+                message = f"{number} is too small; it must be above 0"
+                self._find.value("E014", message, *keys, key)
+        if voice.rate_hz > 0 and voice.bytes_per_ms * 1000 % voice.rate_hz:
+            message = f"at {voice.rate_hz} Hz this is no whole number of bytes per sample"
+            if not self._find.doubtful(*keys):
+                self._find.value("E014", message, *keys, "bytes_per_ms")
 
     def _capabilities(self) -> None:
         can, known = self._peer.can, self._side.capabilities
-        self._find.names("capability", ("E052", "E054"), can, known, ("can",))
+        required = [name for name in known if name not in OPTIONAL_CAPABILITIES]
+        self._find.names("capability", ("E052", "E054"), can, known, ("can",), required)
         for name, capability in can.items():
             if name in known and capability.is_ not in known[name]:
                 ending = did_you_mean(capability.is_, known[name])
                 message = f"'{name}' cannot be '{capability.is_}'{ending}"
                 self._find.value("E053", message, "can", name, "is")
 
-    def _received(self, kind: str, rows: tuple[Receive, ...]) -> None:
-        single = isinstance(self._peer.receive[kind], dict)
-        if not rows:
-            message = f"'{kind}' becomes no event"
-            self._find.missing("E051", message, "receive", kind, hint="leave it out")
-        seen: set[str] = set()
-        for i, row in enumerate(rows):
-            keys: Keys = ("receive", kind) if single else ("receive", kind, i)
-            if (event := row.get("event")) is None:
-                self._find.missing("E011", "key 'event' is missing", *keys)
-            elif event not in self._side.events:
-                ending = did_you_mean(event, self._side.events)
-                self._find.value("E012", f"unknown event '{event}'{ending}", *keys, "event")
-            else:
-                if event in seen:
-                    self._find.value("E051", f"'{kind}' is '{event}' twice", *keys, "event")
-                seen.add(event)
-                self._fields(event, row, keys)
-            for name, path in row.items():
-                if name not in _ROW_KEYS:
-                    self._path(path, (*keys, name))
-
-    def _fields(self, event: str, row: Receive, keys: Keys) -> None:
-        known = self._side.events[event]
-        absent = [name for name in known if name not in row]
-        for name in row:
-            if name not in known and name not in _ROW_KEYS:
-                choice = [*known, *_ROW_KEYS[1:]]
-                message = f"event '{event}' has no field '{name}'{did_you_mean(name, choice)}"
-                self._find.key("E049", message, *keys, name)
-                if (near := closest(name, absent)) is not None:
-                    absent.remove(near)
-        identifies = self._peer.can.get("identifies")
-        unidentified = _UNIDENTIFIED.get(identifies.is_, ()) if identifies else ()
-        for name in absent:
-            if not known[name].endswith("?") and name not in unidentified:
-                message = f"event '{event}' needs the field '{name}'"
-                self._find.missing("E050", message, *keys)
-
     def _hooks(self) -> None:
         owners = self._owners()
         mine = [hook for hook, by in owners.items() if by == self._side.name]
-        absent = [hook for hook in mine if hook not in self._peer.hooks]
+        absent = [
+            hook
+            for hook in mine
+            if hook not in self._peer.hooks
+            and (hook not in OPTIONAL_HOOKS or not may_be_silent(self._peer, hook))
+        ]
         for hook, rows in self._peer.hooks.items():
             machine, _, _ = hook.partition(".")
             if hook not in owners and (
@@ -176,7 +148,11 @@ class _PeerCheck:
                 message = f"hook '{hook}' belongs to the {owner}, not to a {self._side.name}"
                 self._find.key("E042", message, "hooks", hook)
             for i, row in enumerate(rows):
-                self._hook_guards(row.if_, row.unless, ("hooks", hook, i))
+                self._hook_guards(hook, row.if_, row.unless, ("hooks", hook, i))
+                if row.after is not None and hook in HOOK_VARIABLES and hook not in WAITING_HOOKS:
+                    message = f"'{hook}' is said at once; it waits for nothing"
+                    hint = f"only {listed(sorted(WAITING_HOOKS))} can wait"
+                    self._find.key("E065", message, "hooks", hook, i, "after", hint=hint)
                 if row.send not in self._peer.send and not self._find.unsure("send", row.send):
                     ending = did_you_mean(row.send, self._peer.send)
                     message = f"no message '{row.send}' in `send`{ending}"
@@ -198,13 +174,19 @@ class _PeerCheck:
                 owners[f"{machine.machine}.{name}"] = None if unsure else intent.by
         return owners
 
-    def _hook_guards(self, if_: str | None, unless: str | None, keys: Keys) -> None:
+    def _hook_guards(self, hook: str, if_: str | None, unless: str | None, keys: Keys) -> None:
         if if_ is not None and unless is not None:
             self._find.key("E047", "`if` and `unless` stand together", *keys, "unless")
         for key, guard in (("if", if_), ("unless", unless)):
             if guard is not None and guard not in HOOK_GUARDS:
                 message = f"unknown guard '{guard}'{did_you_mean(guard, HOOK_GUARDS)}"
                 self._find.value("E022", message, *keys, key)
+            elif guard is not None and hook in HOOK_VARIABLES:
+                known = sorted(GUARDS_OF.get(hook, ()))
+                if guard not in known:
+                    message = f"'{guard}' says nothing of what '{hook}' is about"
+                    hint = f"it can ask {listed(known)}" if known else "it is always said"
+                    self._find.value("E061", message, *keys, key, hint=hint)
 
     def _messages(self) -> None:
         """What is sent: by whom, and filled with what."""
@@ -217,6 +199,9 @@ class _PeerCheck:
                 near = [m for m in senders if m not in self._peer.send]
                 if closest(name, near) is None:
                     self._find.key("E044", f"no hook sends '{name}'", "send", name)
+            if isinstance(message, str) and not message.startswith("$"):
+                hint = "a message is a mapping, or a $variable that is the whole of it"
+                self._find.value("E045", f"'{message}' is no message", "send", name, hint=hint)
             for keys, text in _texts(message, ("send", name)):
                 self._variables(text, keys, senders[name])
 
@@ -230,6 +215,9 @@ class _PeerCheck:
                 self._find.value("E045", message, *keys)
             return
         name = whole[1]
+        if whole[2] is not None and known.get(name) not in ("any", "any?"):
+            self._find.value("E045", f"'${name}' has no parts", *keys)
+            return
         if name not in known:
             near = closest(name, known)
             ending = f"; did you mean '${near}'?" if near else ""
@@ -241,6 +229,27 @@ class _PeerCheck:
                 choice = listed([f"${v}" for v in sorted(offered)])
                 message = f"'{text}' is not known to hook '{hook}', which sends this"
                 self._find.value("E046", message, *keys, hint=f"it offers {choice}")
+
+    def _reach(self) -> None:
+        """How the other side is reached, and where a call is sent: `$key` and `$url` are all there is to fill in."""
+        peer = self._peer
+        if isinstance(peer, Transport):
+            if peer.answer is not None and "$url" not in peer.answer.body:
+                message = "the answer does not say $url, so the call would come to nobody"
+                self._find.value("E057", message, "answer", "body")
+            return
+        if peer.connect is None:
+            return
+        texts: dict[Keys, str] = {("connect", "url"): peer.connect.url}
+        texts |= {("connect", "headers", n): text for n, text in peer.connect.headers.items()}
+        for keys, text in texts.items():
+            for name in _WORD.findall(text):
+                if name != "key":
+                    message = f"unknown variable '${name}'; only '$key' is filled in here"
+                    self._find.value("E045", message, *keys)
+                elif peer.connect.key is None and not self._find.doubtful("connect"):
+                    message = "`$key` stands here, and no `key` says which environment variable"
+                    self._find.value("E057", message, *keys, hint="key: ACME_API_KEY")
 
 
 def _texts(value: Any, keys: Keys) -> Iterator[tuple[Keys, str]]:  # noqa: ANN401 - any JSON

@@ -16,6 +16,8 @@ from .tables import KINDS, ROOM, Kind
 from .vocabulary import (
     HOOK_GUARDS,
     HOOK_VARIABLES,
+    OPTIONAL_CAPABILITIES,
+    PACES,
     PROVIDER_CAPABILITIES,
     PROVIDER_EVENTS,
     PROVIDER_SESSION_HOOKS,
@@ -86,7 +88,10 @@ def _closed(parts: Schema, table: str, kind: Kind) -> Schema:
     row: Schema = {"$ref": "#/$defs/Receive"}
     guard = {"anyOf": [{"enum": list(HOOK_GUARDS)}, _NULL], "description": _sentences(HOOK_GUARDS)}
     closed = {
-        "can": _section({n: _capability(parts, values) for n, values in capabilities.items()}),
+        "can": _section(
+            {n: _capability(parts, values) for n, values in capabilities.items()},
+            required=[name for name in capabilities if name not in OPTIONAL_CAPABILITIES],
+        ),
         "timeouts": _section(dict.fromkeys(timeouts, fields["timeouts"]["additionalProperties"])),
         "receive": {
             "type": "object",
@@ -101,6 +106,10 @@ def _closed(parts: Schema, table: str, kind: Kind) -> Schema:
             required=(),
         ),
     }
+    if "pace" in fields:
+        closed["pace"] = _section(
+            dict.fromkeys(PACES, fields["pace"]["additionalProperties"]), required=()
+        )
     hook = parts["Hook"]
     return {
         **{name: part for name, part in parts.items() if name != "Capability"},
@@ -125,14 +134,24 @@ def _capability(parts: Schema, values: Collection[str]) -> Schema:
 def _receive(events: Mapping[str, Collection[str]]) -> Schema:
     """A row of `receive`: which fields go with which event is for the checks."""
     path: Schema = {"$ref": "#/$defs/Path"}
+    always = {"type": "object", "properties": {"is": {}}, "required": ["is"]}
+    value: Schema = {"type": ["string", "number", "boolean", "null"]}
+    conditions: Schema = {
+        "type": "object",
+        "minProperties": 1,
+        "propertyNames": path,
+        "additionalProperties": {"anyOf": [value, {"type": "array", "items": value}]},
+    }
     fields = sorted({name for names in events.values() for name in names})
     return {
         "title": "Receive",
-        "description": "The event that a message becomes, and the path of each of its fields.",
+        "description": "The event that a message becomes, the path of each of its fields, and when the row applies.",
         "type": "object",
         "properties": {
             "event": {"enum": list(events)},
-            **dict.fromkeys(fields, path),
+            **{name: {"anyOf": [path, always]} for name in fields},
+            "if": conditions,
+            "unless": conditions,
             "why": {"type": "string"},
             "see": {"type": "string"},
         },

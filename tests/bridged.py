@@ -11,6 +11,7 @@ import anyio
 from aiohttp import web
 
 from bargein import adapters
+from bargein.runtime.adapter import ProviderAdapter, TransportAdapter
 from bargein.runtime.bridge import Bridge
 from bargein.runtime.control import Control
 from bargein.runtime.replay import ReplayResult, replay
@@ -74,21 +75,27 @@ async def bridged(
     folder: Path,
     plans: Sequence[Plan] = (),
     *,
+    provider: ProviderAdapter = OPENAI,
+    transport: TransportAdapter = TWILIO,
     token: str | None = None,
     within_s: float = 20.0,
     provider_url: str | None = None,
+    query: str = "",
     **options: Any,  # noqa: ANN401
 ) -> AsyncIterator[World]:
-    """A world for one test. Whatever the test does to it: nothing may be left, and every journal must replay."""
+    """A world for one test. Whatever the test does to it: nothing may be left, and every journal must replay.
+
+    `query` is asked of the emulator, whose URL has none.
+    """
     before = asyncio.all_tasks()
     with anyio.fail_after(within_s):
         async with (
             aiohttp.ClientSession() as http,
-            Emulator(plans) as emulator,
+            Emulator(plans, provider=provider.name) as emulator,
             Bridge(
-                OPENAI,
-                TWILIO,
-                provider_url=provider_url or emulator.url,
+                provider,
+                transport,
+                provider_url=provider_url or emulator.url + query,
                 journals=folder,
                 **options,
             ) as bridge,
@@ -103,13 +110,15 @@ async def bridged(
         call = bridge.calls.snapshot(summary["id"])
         assert call is not None and "pending" not in call["handles"].values()
     for path in folder.glob("*.jsonl"):
-        result = replayed(path)
+        result = replayed(path, provider, transport)
         assert result.same, result.difference
         assert result.warnings == ()
 
 
-def replayed(path: Path) -> ReplayResult:
-    return replay(path, {"openai": OPENAI}, {"twilio": TWILIO})
+def replayed(
+    path: Path, provider: ProviderAdapter = OPENAI, transport: TransportAdapter = TWILIO
+) -> ReplayResult:
+    return replay(path, {provider.name: provider}, {transport.name: transport})
 
 
 @asynccontextmanager

@@ -1,6 +1,6 @@
 """Real messages of every peer in the registry, and mutants of them.
 
-No code here knows a provider: real messages are the examples of `wire_examples.jsonl` and what the simulator's models
+No code here knows a provider: real messages are the examples of `wire/` and what the simulator's models
 say, and `says` finds among them the one that means what is wanted and exchanges its ids. A peer that joins the
 registry is covered as soon as its messages have examples.
 
@@ -18,20 +18,27 @@ from pathlib import Path
 from random import Random
 from typing import Any, Literal
 
+import msgspec
 from hypothesis import HealthCheck, Phase, settings
+from msgspec import Struct
 
 from bargein import adapters
 from bargein.runtime import events as ev
 from bargein.runtime.adapter import ProviderAdapter, TransportAdapter
+from bargein.runtime.errors import UsageError
+from bargein.runtime.formats import agreed
 from bargein.simulator.openai import Bounds, OpenAIServer
 from bargein.simulator.twilio import TwilioCarrier
 from bargein.simulator.voice import caller_speech
+from bargein.statemachines.loader import load_all
 
 Adapter = ProviderAdapter | TransportAdapter
 Message = str | bytes
 Side = Literal["provider", "transport"]
 Ids = Mapping[str, Sequence[str]]
 """Names by the field of an event they may stand in."""
+
+TABLES = load_all()
 
 TIMES = int(os.environ.get("BARGEIN_FUZZ", "1"))
 """How many times as much is tried as in CI."""
@@ -68,33 +75,53 @@ PEERS: list[tuple[Side, str]] = [
 
 def common_format(provider: str, transport: str) -> str | None:
     """An audio format both speak, if there is one."""
-    theirs, ours = adapters.provider(provider).audio, adapters.transport(transport).audio
-    same = (
-        name
-        for name in theirs.keys() & ours.keys()
-        if theirs[name].rate_hz == ours[name].rate_hz
-        and theirs[name].bytes_per_ms == ours[name].bytes_per_ms
-    )
-    return min(same, default=None)
+    try:
+        return agreed(adapters.provider(provider), adapters.transport(transport)).name
+    except UsageError:
+        return None
 
 
-PAIRS = [
-    (provider, transport)
-    for provider in adapters.PROVIDERS
-    for transport in adapters.TRANSPORTS
-    if common_format(provider, transport)
+class Example(Struct, forbid_unknown_fields=True):
+    """A documented message of a peer, what it is in words, and what it means: names of events and their fields."""
+
+    about: str = msgspec.field(name="is")
+    events: list[tuple[str, dict[str, Any]]]
+    message: Any = None
+    binary: bytes | None = None
+    peer: str = ""
+
+    @property
+    def wire(self) -> Message:
+        """As it comes from the socket."""
+        return json.dumps(self.message) if self.binary is None else self.binary
+
+    @property
+    def meaning(self) -> tuple[ev.Event, ...]:
+        """As a decoder should have it."""
+        return tuple(msgspec.convert(fields, getattr(ev, name)) for name, fields in self.events)
+
+
+EXAMPLES = [
+    msgspec.structs.replace(msgspec.json.decode(line, type=Example), peer=page.stem)
+    for page in sorted((Path(__file__).parent / "wire").glob("*.jsonl"))
+    for line in page.read_bytes().splitlines()
 ]
+"""A page for each peer: what facts/providers.md and facts/transports.md show of its messages, and variants with
+fields that are null, missing, or said at once with others."""
 
 
 @cache
 def seeds(side: Side, name: str) -> tuple[str, ...]:
-    """Messages this peer really sends: the documented examples, and of what a model says one of each kind."""
+    """Messages this peer really sends: the documented examples, and of what a model says one of each kind.
+
+    Where its table extends another, the messages of that one too.
+    """
     kind = adapter_of(side, name).kind
-    written = (Path(__file__).parent / "wire_examples.jsonl").read_text(encoding="utf-8")
-    cases = [json.loads(line) for line in written.splitlines()]
-    found = [json.dumps(case["message"]) for case in cases if case["peer"] == name]
+    found = [each.message for each in EXAMPLES if each.peer == name and each.binary is None]
     by_kind = {kind(message): message for message in _MODELS.get(name, list)()}
-    return (*found, *by_kind.values())
+    parent = (TABLES.providers if side == "provider" else TABLES.transports)[name].extends
+    inherited = seeds(side, parent) if parent is not None else ()
+    return (*map(json.dumps, found), *by_kind.values(), *inherited)
 
 
 @cache
@@ -141,12 +168,38 @@ def _twilio_says() -> list[str]:
 _MODELS: Mapping[str, Callable[[], list[str]]] = {"openai": _openai_says, "twilio": _twilio_says}
 
 
-def says(adapter: Adapter, event: type[ev.Event], **fields: object) -> str:
+FIRST = ("openai", "twilio")
+
+
+def _pairs() -> list[tuple[str, str]]:
+    """Each provider with one carrier and each carrier with one provider, the first of ours where it can be."""
+    able = [
+        (p, t)
+        for p in adapters.PROVIDERS
+        for t in adapters.TRANSPORTS
+        if common_format(p, t) and seeds("provider", p) and seeds("transport", t)
+    ]
+    able.sort(key=lambda pair: (pair != FIRST, FIRST[1] != pair[1], FIRST[0] != pair[0]))
+    chosen: list[tuple[str, str]] = []
+    for pair in able:
+        if not all(any(name in other for other in chosen) for name in pair):
+            chosen.append(pair)
+    return chosen
+
+
+PAIRS = _pairs()
+
+
+def says(adapter: Adapter, event: type[ev.Event], **fields: object) -> Message:
     """A real message of this peer that means `event` with these fields, those left out that it has no words for.
 
     :raises LookupError: if none of its messages means that.
     """
     side: Side = "provider" if isinstance(adapter, ProviderAdapter) else "transport"
+    if adapter.bare_audio and event in (ev.Audio, ev.CallerAudio):
+        audio = fields["audio"]
+        assert isinstance(audio, bytes)
+        return audio
     best: tuple[int, str] | None = None
     for seed in seeds(side, adapter.name):
         meant = adapter.decode(seed)
@@ -170,6 +223,10 @@ def _exchanged(value: Any, news: Mapping[object, object]) -> Any:  # noqa: ANN40
         return {key: _exchanged(inner, news) for key, inner in value.items()}
     if isinstance(value, list):
         return [_exchanged(inner, news) for inner in value]
+    if type(value) is int and isinstance(name := news.get(str(value)), str):
+        return int(
+            "".join(filter(str.isdecimal, name)) or "0"
+        )  # A name that is a number on the wire.
     return news.get(value, value)
 
 
@@ -198,6 +255,11 @@ def mutant(dice: Random, side: Side, name: str, ids: Ids, message: str) -> Messa
     fields = json.loads(message)
     if ids and dice.random() < 0.9:
         fields = _renamed(dice, side, name, fields, ids)
+    return gone_wrong(dice, fields, seeds(side, name), ids)
+
+
+def gone_wrong(dice: Random, fields: Any, others: Sequence[str], ids: Ids) -> Message:  # noqa: ANN401  any JSON
+    """A message as it is, of another shape or of other bytes, some of them of `others`."""
     if dice.random() < 0.5:
         return json.dumps(fields)
     for _ in range(dice.randrange(4)):
@@ -209,19 +271,19 @@ def mutant(dice: Random, side: Side, name: str, ids: Ids, message: str) -> Messa
         text = _doubled_key(dice, text)
     if dice.random() < 0.8:
         return text if dice.random() < 0.8 else text.encode(errors="surrogatepass")
-    data = _broken(dice, text.encode(errors="surrogatepass"), dice.choice(seeds(side, name)))
+    data = _broken(dice, text.encode(errors="surrogatepass"), dice.choice(others))
     return data if dice.random() < 0.5 else data.decode(errors="surrogateescape")
 
 
 def _renamed(dice: Random, side: Side, name: str, message: Any, ids: Ids) -> Any:  # noqa: ANN401  any JSON
     """The same message about somebody else; now and then about what is no such thing at all."""
-    (event,) = adapter_of(side, name).decode(json.dumps(message))
     news: dict[object, object] = {}
-    for field in type(event).__struct_fields__:
-        value = getattr(event, field)
-        if isinstance(value, str) and field in ids and dice.random() < 0.9:
-            role = field if dice.random() < 0.95 else dice.choice(list(ids))
-            news[value] = dice.choice(ids[role])
+    for event in adapter_of(side, name).decode(json.dumps(message)):
+        for field in type(event).__struct_fields__:
+            value = getattr(event, field)
+            if isinstance(value, str) and field in ids and dice.random() < 0.9:
+                role = field if dice.random() < 0.95 else dice.choice(list(ids))
+                news[value] = dice.choice(ids[role])
     return _exchanged(message, news)
 
 

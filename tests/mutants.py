@@ -16,7 +16,7 @@ from bargein.runtime.actions import Action
 from bargein.simulator.knowledge import Readings
 from bargein.simulator.properties import PROPERTIES
 from bargein.simulator.rerun import walk
-from bargein.simulator.untimed import Input, written
+from bargein.simulator.untimed import Input
 from bargein.simulator.world import Move, World
 from bargein.statemachines.tables import ROOM
 
@@ -133,7 +133,7 @@ def told(world: World, moves: Iterable[Move]) -> list[str]:
         if taken is not None:
             words += _taken(taken, world.readings)
             try:
-                words += _written(world.session.step(before.session, taken).actions, world.readings)
+                words += _written(world.session.step(before.session, taken).actions, world)
             except Exception:  # A mutant may raise; the trace ends here.
                 return words
         if after is not None and settled is not None:
@@ -146,17 +146,16 @@ def told(world: World, moves: Iterable[Move]) -> list[str]:
 def _taken(taken: Input, readings: Readings) -> Iterator[str]:
     match taken.what:
         case "from_server":
-            says = readings.told(taken.about)
-            if says is not None:
-                yield says.what
+            yield from (says.what for says in readings.told(taken.about))
         case "from_carrier":
             yield readings.returned(taken.about).what
         case what:
             yield what
 
 
-def _written(actions: Iterable[Action], readings: Readings) -> Iterator[str]:
-    for side, message in filter(None, map(written, actions)):
+def _written(actions: Iterable[Action], world: World) -> Iterator[str]:
+    readings = world.readings
+    for side, message in filter(None, map(world.session.written, actions)):
         what = (readings.asked if side == "to_server" else readings.ordered)(message).what
         if what in WORDS["session"]:
             yield what
@@ -238,7 +237,7 @@ MUTANTS: Final = (
         (OPENAI, _CREATED_MESSAGE, "{event: created, response: response.id,"),
         invariants="I1 I2 I3 I4", shape="request create interrupt created cancel",
         why="One slot for whatever is born next: the doom of a request lands on the caller's own turn.",
-        world="lost",
+        world="listens",
     ),
     _mutant(
         "withdrawn-request-stays-at-the-gate", "R05 R26", "UNBORN",
@@ -451,13 +450,19 @@ MUTANTS: Final = (
     _mutant(
         "told-not-to-interrupt-and-does", "R50", "AUTHORITY",
         *(
-            (OPENAI, f"  {kind}:\n    {{event: configured, interrupts_itself: session.audio.input.turn_detection.interrupt_response, vad:",
-             f"  {kind}:\n    {{event: configured, vad:")
+            (OPENAI, f"  {kind}:\n    {{event: configured, interrupts_itself: session.audio.input.turn_detection.",
+             f"  {kind}:\n    {{event: configured, interrupts_itself: session.turn_detection.")
             for kind in ("session.created", "session.updated", "session.update")
         ),
         invariants="I1 I4 I5 I10", shape="speech_started",
-        why="The session's setting is not read: speech that must not be interrupted is, and nobody cancels.",
+        why="The session's setting is read where it used to be: speech that must not be interrupted is, and nobody cancels.",
         world="listens",
+    ),
+    _mutant(
+        "everything-sent-is-heard", "R30", "GEN≠HEARD",
+        (PLAYBACK, "started:   {go: playing}", "started:   {go: full, do: [settle]}"),
+        invariants="I6 I7 I8", shape="created audio",
+        why="An item is called heard to its end with its first audio, and nothing of it is ever cut.",
     ),
     _mutant(
         "truncate-where-nothing-was-cut", "R52", "OFFSET",
@@ -509,7 +514,7 @@ MUTANTS: Final = (
     ),
     _mutant(
         "playback-is-never-overdue", "R80", "LIMBO",
-        (PLAYBACK, 'overdue:   {go: full, do: [settle], why: "The carrier', 'overdue:   {do: [], why: "The carrier'),
+        (PLAYBACK, '{go: full, do: [settle], why: "The carrier', '{do: [], why: "The carrier'),
         invariants="I6 I7 I12 I13", shape="created audio ended deadline",
         why="The confirmation that speech is over never comes, and nothing stands in for it.",
         world="unmarked",
@@ -555,11 +560,6 @@ REFUSED: Final = (
         (OPENAI, '    - {unless: text_only, after: finished, send: delete, why: "Truncate at 0 is ambiguous and fails on an item without audio; delete is neither. Not before the item is finished.", see: "https://github.com/livekit/agents/pull/6158"}\n', ""),
         (OPENAI, "  playback.forget:\n", "  playback.forget: []\n"),
         why="The hook says nothing, yet the table says that the provider can delete.",
-    ),
-    _refused(
-        "everything-sent-is-heard", "R30", "E025",
-        (PLAYBACK, "started:   {go: playing}", "started:   {go: full, do: [settle]}"),
-        why="No item would ever be playing.",
     ),
     _refused(
         "a-carrier-that-is-not-cleared", "R33", "E041",

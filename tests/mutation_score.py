@@ -125,7 +125,9 @@ class Shipped:
         if variant.kind == "error":
             code = variant.keys[1]
             steps = [step for step in steps if step[1].what == "from_server"]
-            return [step for step in steps if (m := self._told(step[1].about)) and m.status == code]
+            return [
+                step for step in steps if any(m.status == code for m in self._told(step[1].about))
+            ]
         return steps
 
     def _same(self, variant: Variant, at: int, given: Input, known: Step) -> bool:

@@ -1,46 +1,31 @@
 """A Scene: one call in a world of models, told as a script of what is seen and what is done.
 
-The world is a `Session` under test, the model of the OpenAI server, the model of Twilio and the caller's ear, and
-four queues of messages between them. Messages flow at once; a Scene that wants a race holds a direction back
-(`call.held`). Time passes only where the script says so (`hears_ms`, `waits_ms`).
-
-Every control message the session writes (create, cancel, truncate, delete, clear) must be claimed by `call.does`
-before the next step; one that nobody claimed fails the Scene. Each step is taken by the session and by a copy of it,
-and both must do the same. When the script is over the world is brought to rest and judged (`scene_judge.py`) by what
-the ear heard and the server remembers, never by the library's opinion of itself. A failure prints the transcript.
+What is common to all is in `scene_call.py`. Here is what a server does that names what it says: OpenAI's, and those
+of its family. Its answers are told by the server's own ids.
 """
 
 import json
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from functools import cache
-from types import TracebackType
-from typing import Any, Literal, NamedTuple, NoReturn, Self, TypeVar
+from typing import Any, Literal, NamedTuple
 
-import pytest
 from openai.types.realtime import RealtimeClientEvent
 from pydantic import TypeAdapter
 
-from bargein import adapters
 from bargein.runtime import actions as do
-from bargein.runtime.lifecycle import Interrupted
-from bargein.runtime.routing import Cause
-from bargein.runtime.session import Session, Settings
-from bargein.simulator.ear import Ear
+from bargein.runtime.session import Settings
 from bargein.simulator.openai import OpenAIServer, Remembered, Rules
-from bargein.simulator.twilio import TwilioCarrier
-from bargein.simulator.voice import caller_speech
+from bargein.simulator.openai_family import FAMILY
 
 from . import scene_judge as judge
+from .scene_call import Call, both_engines
+from .scene_peers import Message
+from .scene_world import DIRECTIONS, Direction, Forgives
 
-_T = TypeVar("_T")
-Direction = Literal["to_server", "from_server", "to_carrier", "from_carrier"]
-DIRECTIONS: tuple[Direction, ...] = ("to_server", "to_carrier", "from_server", "from_carrier")
+__all__ = ["DIRECTIONS", "Direction", "Forgives", "Reply", "Scene", "audio_delta", "both_engines"]
 
-PCMU = {"input": {"format": {"type": "audio/pcmu"}}, "output": {"format": {"type": "audio/pcmu"}}}
-
-both_engines = pytest.mark.parametrize("engine", ["table", "transitions"])
+PCMU = {"type": "audio/pcmu"}
+PCM = {"type": "audio/pcm", "rate": 24_000}
 
 
 class Reply(NamedTuple):
@@ -57,88 +42,56 @@ class Reply(NamedTuple):
         return item
 
 
-class Forgives:
-    """What a Scene declares to be all right although the judge would object."""
+class Scene(Call):
+    """See the module. Use as a context manager; the end of the block judges.
 
-    def __init__(self) -> None:
-        self.repeats = False
-        """Speech nobody interrupted was taken along by a clear and is sent again."""
-        self.divergence = False
-        """The server keeps what nobody heard, and the session says so."""
-        self.memory_ms = 100
-        """How much less than was heard may be remembered: one mark interval, unless messages were held."""
-        self.after_ms = 20
-        """How long covered speech may sound after the interrupt: one frame, unless messages were held."""
-        self.residue = False
-        self.next_turn = False
-        """The call cannot answer another turn: somebody has left."""
+    `provider` is OpenAI or one of its family. `rules` are the server's: `Rules` of OpenAI's, fields of `FamilyRules`
+    of the others. `carrier_rules` are further arguments of the carrier's model.
+    """
 
-
-class Scene:
-    """See the module. Use as a context manager; the end of the block judges."""
+    server: OpenAIServer
 
     def __init__(
         self,
         engine: str,
         *,
+        provider: str = "openai",
+        carrier: str = "twilio",
         turn_detection: Mapping[str, Any] | Literal["default"] | None = "default",
-        rules: Rules | None = None,
+        rules: Rules | Mapping[str, Any] | None = None,
         settings: Settings | None = None,
+        carrier_rules: Mapping[str, Any] | None = None,
         marks_echoed: bool = True,
         started: bool = True,
     ) -> None:
-        audio: dict[str, Any] = {side: dict(value) for side, value in PCMU.items()}
+        line = {"marks_echoed": marks_echoed, **(carrier_rules or {})}
+        super().__init__(
+            engine, provider=provider, carrier=carrier, settings=settings, carrier_rules=line
+        )
+        form = PCMU if self.audio.name == "mulaw" else PCM
+        audio: dict[str, Any] = {side: {"format": dict(form)} for side in ("input", "output")}
         if turn_detection != "default":
             audio["input"]["turn_detection"] = turn_detection
-        self.server = OpenAIServer(session={"audio": audio}, rules=rules)
-        self.carrier = TwilioCarrier(marks_echoed=marks_echoed)
-        self.session = Session(
-            adapters.provider("openai"), adapters.transport("twilio"), settings, engine=engine
+        self.server = self._serves(provider, {"audio": audio}, rules)
+        self.forgives.divergence = "none" in (
+            self.provider.can["truncate"],
+            self.provider.can["delete"],
         )
-        self.now_ms = 0
-        self.transcript: list[str] = []
-        self.wires: dict[Direction, deque[str]] = {name: deque() for name in DIRECTIONS}
-        self.forgives = Forgives()
-        self.provider_gone = self.carrier_gone = False
-        self.resolved: dict[str, do.Resolved] = {}
-        self.outcomes: dict[str, do.ItemOutcome] = {}
-        self.sent_messages: list[dict[str, Any]] = []
-        self.others: list[do.Action] = []
-        self.silenced_ms: dict[str, int] = {}
-        """Our handle, or the id of a response the server made: since when nobody may hear it."""
-        self.server_ids: dict[str, str] = {}
+        self.forgives.divergence |= provider == "xai"
         self.done_seen: set[str] = set()
-        self.refs: list[str] = []
-        self._held: set[Direction] = set()
-        self._unclaimed: list[str] = []
         self._says(self.server.connects())
         self._flow()
         if started:
             self.starts()
 
-    # -- the script: the application -----------------------------------------------------------------
-
-    def requests(self, *, beside: bool = False, **fields: Any) -> str:  # noqa: ANN401
-        """The application asks for a response; its handle."""
-        self._next(f"app      requests{' beside' * beside}")
-        ref = self._does(lambda session: session.request(self.now_ms, beside=beside, **fields))
-        self.refs.append(ref)
-        self._flow()
-        return ref
-
-    def interrupts(self, scope: str | None = None, cause: Cause = "api") -> Interrupted:
-        """The application wants silence."""
-        self._next(f"app      interrupts {scope or 'all'}")
-        report = self._does(lambda session: session.interrupt(self.now_ms, scope, cause=cause))
-        self._flow()
-        return report
-
-    def tells(self, message: Mapping[str, Any]) -> None:
-        """The application sends the provider a message of its own."""
-        self._next(f"app      tells {message.get('type')}")
-        data = json.dumps(message).encode()
-        self._does(lambda session: (None, session.tell(self.now_ms, data)))
-        self._flow()
+    def _serves(
+        self, provider: str, session: Mapping[str, Any], rules: Rules | Mapping[str, Any] | None
+    ) -> OpenAIServer:
+        if provider == "openai":
+            assert rules is None or isinstance(rules, Rules)
+            return OpenAIServer(session=session, rules=rules)
+        assert not isinstance(rules, Rules)
+        return FAMILY[provider].server(session=session, rules=rules)
 
     # -- the script: the server ----------------------------------------------------------------------
 
@@ -225,340 +178,91 @@ class Scene:
         self._says(self.server.hears_speech_start(self.now_ms))
         self._flow()
 
-    def caller_stops(self) -> None:
-        """The server's VAD hears the caller no more."""
-        self._next("caller   stops")
-        self._says(self.server.hears_speech_stop(self.now_ms))
-        self._flow()
-
     def refuses(self, request: str, *, code: str | None = "rate_limit_exceeded") -> None:
         """The server gives up a request it had accepted."""
         self._next(f"server   refuses {request}")
         self._says(self.server.refuses(request, code=code))
         self._flow()
 
-    def server_does(self, act: Callable[[OpenAIServer], list[str]]) -> None:
-        """Anything else the server's model can do."""
-        self._next("server   does")
-        self._says(act(self.server))
-        self._flow()
-
-    def server_says(self, *messages: str | Mapping[str, Any]) -> None:
-        """The server says what its model would not."""
-        self._next("server   says")
-        self._says([m if isinstance(m, str) else json.dumps(m) for m in messages])
-        self._flow()
-
-    def loses_provider(self) -> None:
-        """The connection to the provider is gone, with all that was under way."""
-        self._next("provider lost")
-        self.server.loses_connection()
-        self.wires["to_server"].clear()
-        self.wires["from_server"].clear()
-        self.provider_gone = self.forgives.next_turn = True
-        self._does(lambda session: (None, session.provider_lost(self.now_ms, "gone")))
-        self._flow()
-
-    # -- the script: the carrier and the caller -------------------------------------------------------
-
-    def starts(self) -> None:
-        """The carrier opens the stream."""
-        self._next("carrier  starts")
-        self.wires["from_carrier"] += self.carrier.start(self.now_ms)
-        self._flow()
-
-    def carrier_says(self, *messages: str | Mapping[str, Any]) -> None:
-        """The carrier says what its model would not."""
-        self._next("carrier  says")
-        self.wires["from_carrier"] += [m if isinstance(m, str) else json.dumps(m) for m in messages]
-        self._flow()
-
-    def caller_says_ms(self, ms: int) -> None:
-        """Frames of the caller's voice."""
-        self._next(f"caller   says {ms} ms")
-        self.wires["from_carrier"] += self.carrier.caller_says(caller_speech(ms), self.now_ms)
-        self._flow()
-
-    def hangs_up(self) -> None:
-        """The caller hangs up; the carrier says so."""
-        self._next("caller   hangs up")
-        self.carrier_gone = self.forgives.next_turn = True
-        self.wires["from_carrier"] += self.carrier.stop(self.now_ms)
-        self._flow()
-
-    def loses_carrier(self) -> None:
-        """The carrier's socket is gone without a goodbye."""
-        self._next("carrier  lost")
-        self.carrier_gone = self.forgives.next_turn = True
-        self.carrier.stop(self.now_ms)
-        self.wires["to_carrier"].clear()
-        self.wires["from_carrier"].clear()
-        self._does(lambda session: (None, session.transport_lost(self.now_ms, "gone")))
-        self._flow()
-
-    def hears_ms(self, ms: int) -> None:
-        """Time passes and the caller hears speech all the while."""
-        before_ms = self.ear.heard_after(0)
-        self.waits_ms(ms)
-        heard_ms = self.ear.heard_after(0) - before_ms
-        self._check(heard_ms == ms, f"the caller heard {heard_ms} ms, not {ms}")
-
-    def waits_ms(self, ms: int) -> None:
-        """Time passes: the carrier plays, deadlines come."""
-        self._next(f"time     {ms} ms")
-        self.passes_until(self.now_ms + ms)
-
-    # -- races ----------------------------------------------------------------------------------------
-
-    @contextmanager
-    def held(self, *directions: Direction) -> Iterator[None]:
-        """Messages of these directions are under way until the end of the block (or `delivers`)."""
-        self.holds(*directions)
-        yield
-        self.releases(*directions)
-
-    def holds(self, *directions: Direction) -> None:
-        """From here on messages of these directions are under way; `releases` lets them arrive."""
-        self._held |= set(directions)
-        self.transcript.append(f"         held from here on: {', '.join(directions)}")
-
-    def releases(self, *directions: Direction) -> None:
-        """What was held in these directions (none named: in all) arrives."""
-        self._held -= set(directions or DIRECTIONS)
-        self.transcript.append("         what was held arrives")
-        self._flow()
-
-    def delivers(self, direction: Direction, count: int = 1) -> None:
-        """The next messages of a direction that is held arrive after all."""
-        self._next(f"net      delivers {count} {direction}")
-        for _ in range(count):
-            self._check(bool(self.wires[direction]), f"nothing is under way {direction}")
-            self._deliver(direction)
-        self._flow()
-
-    def drops(self, direction: Direction) -> None:
-        """What is under way in a direction that is held never arrives."""
-        self._next(f"net      drops {len(self.wires[direction])} {direction}")
-        self.wires[direction].clear()
-
     # -- what must have been done ----------------------------------------------------------------------
-
-    def does(self, *expected: str) -> None:
-        """Claim all control messages written since the last claim, in the order written, to either wire."""
-        got, self._unclaimed = self._unclaimed, []
-        self._check(got == list(expected), f"expected {list(expected)}\n     got {got}")
-
-    def resolves(self, ref: str, verdict: str, code: str | None = None) -> do.Resolved:
-        """The handle is resolved, and how."""
-        if ref not in self.resolved:
-            self.fail(f"{ref} is not resolved")
-        resolved = self.resolved[ref]
-        got = (resolved.verdict, resolved.code) if code else (resolved.verdict, None)
-        self._check(got == (verdict, code), f"{ref}: expected {verdict} {code}, got {resolved}")
-        return resolved
-
-    def is_open(self, ref: str) -> None:
-        """The handle is not resolved yet."""
-        self._check(ref not in self.resolved, f"{ref} is resolved: {self.resolved.get(ref)}")
-
-    def states(self, subject: str) -> list[str]:
-        """The states a response (by its handle) or an item was told to have gone through."""
-        changes = self.told(do.StateChanged)
-        return [c.state for c in changes if subject == (c.item or c.ref)]
-
-    def outcome(self, item: str) -> do.ItemOutcome:
-        """What the session says became of an item."""
-        if item not in self.outcomes:
-            self.fail(f"{item} is not settled")
-        return self.outcomes[item]
-
-    def item_is(self, item: str, state: str, heard_ms: int | None = None) -> None:
-        """The item is settled, and how; `heard_ms` is the session's own reckoning."""
-        got = self.outcome(item)
-        fits = got.state == state and heard_ms in (None, got.heard_ms)
-        self._check(fits, f"{item}: expected {state} {heard_ms}, got {got}")
-
-    def heard_ms(self, item: str) -> int:
-        """What the ear heard of an item."""
-        return self.ear.heard_ms(self.memory(item).voice)
 
     def memory(self, item: str) -> Remembered:
         """What the server remembers of an item."""
         return next(each for each in self.server.memory() if each.item == item)
 
-    def sent(self, kind: str) -> list[dict[str, Any]]:
-        """All messages of that type or event written so far, to either wire."""
-        return [m for m in self.sent_messages if kind in (m.get("type"), m.get("event"))]
+    # -- for the judge --------------------------------------------------------------------------------
 
-    def told(self, kind: type[do.Action]) -> list[Any]:
-        """All actions of that kind for the application so far."""
-        return [action for action in self.others if type(action) is kind]
+    def winds_down(self) -> None:
+        """Whatever the server still owes is paid, late."""
+        for response in list(self.server.responses.values()):
+            state = self.server.responses[response.id].state
+            if state == "requested" and (
+                response.out_of_band or self.server.slot_holder() in (None, response)
+            ):
+                self.creates(response.id)
+                self.unclaim()
+                state = self.server.responses[response.id].state
+                item = self.announces(response.id)
+                self.speaks(item, 300)
+            if state in ("in_progress", "cancelling"):
+                self.finishes(response.id)
+                self.unclaim()
 
-    @property
-    def ear(self) -> Ear:
-        """The caller's."""
-        return self.carrier.ear
+    def asks_again(self) -> None:
+        """One more turn, of two items."""
+        reply = self.replies(700, 300)
+        self.hears_ms(1_000)
+        while self.forgives.clock and (due_ms := self.session.next_deadline_ms) is not None:
+            self.passes_until(due_ms)
+        self.unclaim()
+        assert reply.ref is not None
+        self.resolves(reply.ref, "completed")
+        for item in reply.items:
+            self.item_is(item, "full")
+
+    def outcome_about(self, remembered: Remembered) -> do.ItemOutcome | None:
+        """By its name."""
+        return self.outcomes.get(remembered.item)
+
+    def voices_of(self, item: str) -> set[int]:
+        """By its name."""
+        return {self.memory(item).voice}
+
+    def voices_of_response(self, ref: str) -> set[int]:
+        """By the name the request gave itself, or the one the session was told."""
+        ids = {each.request: each.id for each in self.server.responses.values() if each.request}
+        response = ids.get(ref) or self.server_ids.get(ref)
+        return {
+            each.voice
+            for each in self.server.memory()
+            if each.role == "assistant" and each.response == response
+        }
 
     # -- the machinery ----------------------------------------------------------------------------------
 
-    def __enter__(self) -> Self:
-        return self
+    def _hears_server(self, message: Message) -> None:
+        super()._hears_server(message)
+        if isinstance(message, str) and message.startswith('{"type":"response.done"'):
+            self.done_seen.add(json.loads(message)["response"]["id"])
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if error is None:
-            self._next("the end")
-            judge.judges(self)
-        elif not getattr(error, "__notes__", None):
-            error.add_note(self._told())
-
-    def fail(self, reason: str) -> NoReturn:
-        """The Scene does not go as written."""
-        failure = AssertionError(reason)
-        failure.add_note(self._told())
-        raise failure
-
-    def passes_until(self, end_ms: int) -> None:
-        """Time passes, stopping wherever the carrier or a deadline has something to say."""
-        for _ in range(100_000):
-            due = [end_ms, self.carrier.next_event_ms, self.session.next_deadline_ms]
-            self.now_ms = max(self.now_ms, min(ms for ms in due if ms is not None))
-            self.wires["from_carrier"] += self.carrier.advance(self.now_ms)
-            self._flow()
-            deadline_ms = self.session.next_deadline_ms
-            if deadline_ms is not None and deadline_ms <= self.now_ms:
-                self._does(lambda session: (None, session.advance(self.now_ms)))
-                self._flow()
-                deadline_ms = self.session.next_deadline_ms
-                late = deadline_ms is not None and deadline_ms <= self.now_ms
-                self._check(not late, "a deadline that has fired is due again")
-            if self.now_ms >= end_ms:
-                return
-        self.fail("time does not pass")
-
-    def unclaim(self) -> None:
-        """From here on nothing need be claimed: the script is over."""
-        self._unclaimed.clear()
-
-    def _next(self, step: str) -> None:
-        self._check(not self._unclaimed, f"nobody claimed {self._unclaimed}")
-        self.transcript.append(f"{self.now_ms:>6} ms {step}")
-
-    def _check(self, holds: bool, reason: str) -> None:
-        if not holds:
-            self.fail(reason)
-
-    def _told(self) -> str:
-        return "the call so far:\n" + "\n".join(self.transcript)
-
-    def _says(self, messages: list[str]) -> None:
-        self.wires["from_server"] += messages
-
-    def _flow(self) -> None:
-        for _ in range(100_000):
-            ready = [name for name in DIRECTIONS if self.wires[name] and name not in self._held]
-            if not ready:
-                return
-            self._deliver(ready[0])
-        self.fail("too many round trips")
-
-    def _deliver(self, direction: Direction) -> None:
-        message = self.wires[direction].popleft()
-        if direction == "to_server":
-            if not self.provider_gone:
-                self._says(self.server.receive(message, self.now_ms))
-        elif direction == "to_carrier":
-            self.wires["from_carrier"] += self.carrier.receive(message, self.now_ms)
-        elif direction == "from_server":
-            self._log("<", message)
-            self._does(lambda s: (None, s.provider_received(message, self.now_ms)))
-            if message.startswith('{"type":"response.done"'):
-                self.done_seen.add(json.loads(message)["response"]["id"])
-        else:
-            self._log("<", message)
-            self._does(lambda s: (None, s.transport_received(message, self.now_ms)))
-
-    def _does(self, act: Callable[[Session], tuple[_T, list[do.Action]]]) -> _T:
-        """One input, taken by the session and by a copy of it: both must do the same."""
-        twin = self.session.copy()
-        result, actions = act(self.session)
-        _, again = act(twin)
-        self._check(actions == again, f"a copy acts otherwise: {again}, not {actions}")
-        self._check(self.session.key() == twin.key(), "a copy ends in another state")
-        for action in actions:
-            self._take(action)
-        return result
-
-    def _take(self, action: do.Action) -> None:
-        match action:
-            case do.ToProvider(data=data):
-                self._written("to_server", data.decode())
-            case do.ToTransport(data=data):
-                self._written("to_carrier", data.decode())
-            case do.Resolved(ref=ref):
-                self._check(ref not in self.resolved, f"{ref} resolved twice: {action}")
-                self.resolved[ref] = action
-                self.transcript.append(f"            {ref} resolves {action.verdict}")
-                if action.response is not None:
-                    self.server_ids[ref] = action.response
-                for outcome in action.items:
-                    self.outcomes[outcome.item] = outcome
-                if action.verdict != "completed":
-                    self.silenced_ms.setdefault(ref, self.now_ms)
-            case do.ItemSettled(outcome=outcome) | do.MemorySettled(outcome=outcome):
-                self.outcomes[outcome.item] = outcome
-                self.transcript.append(f"            {outcome}")
-                self.others.append(action)
-            case do.StateChanged():
-                what = action.item or f"{action.ref} ({action.response})"
-                self.transcript.append(f"            {what}: {action.event} → {action.state}")
-                if action.response is not None:
-                    self.server_ids[action.ref] = action.response
-                self.others.append(action)
-            case _:
-                self.others.append(action)
-
-    def _written(self, direction: Direction, message: str) -> None:
+    def _written(self, direction: Direction, message: Message) -> None:
         self.wires[direction].append(message)
+        if direction == "to_carrier":
+            self._claims_clear(message)
+        if isinstance(message, bytes):
+            self._log(">", message)
+            return
         fields = json.loads(message)
-        if direction == "to_server":
+        if direction == "to_server" and self.provider.name in ("openai", "openai_webrtc"):
             _official().validate_json(message)
-        kind = fields.get("type") or fields["event"]
+        kind = fields.get("type") or fields.get("event")
         if kind == "response.cancel":
             judge.judges_cancel(self, fields)
         self.sent_messages.append(fields)
         self._log(">", message)
-        if kind in _CONTROL:
-            self._unclaimed.append(
-                " ".join((_CONTROL[kind][0], *_named(fields, _CONTROL[kind][1:])))
-            )
-
-    def _log(self, way: str, message: str) -> None:
-        line = f"         {way} {_short(message)}"
-        last = self.transcript[-1] if self.transcript else ""
-        if last.split(" ×")[0] == line:  # Deltas and marks come in swarms.
-            times = int(last.split(" ×")[1]) if " ×" in last else 1
-            line = f"{line} ×{times + 1}"
-            self.transcript.pop()
-        self.transcript.append(line)
-
-
-def _short(message: str) -> str:
-    """A message as the transcript shows it: its kind and whom it is about."""
-    try:
-        fields = json.loads(message)
-        kind = str(fields.get("type") or fields["event"])
-    except (ValueError, AttributeError, KeyError, RecursionError):
-        return repr(message[:80])
-    if kind in ("media", "mark") or kind.endswith(".delta"):
-        return f"{kind} {fields.get('item_id', '')}".rstrip()
-    names = ("response_id", "item_id", "audio_end_ms", "event_id", "error", "response", "item")
-    about = [json.dumps(fields[name])[:160] for name in names if fields.get(name) is not None]
-    return " ".join((kind, *about))
+        if direction == "to_server" and kind in _CONTROL:
+            said, *names = _CONTROL[kind]
+            self._unclaimed.append(" ".join((said, *_named(fields, names))))
 
 
 _CONTROL = {
@@ -566,7 +270,7 @@ _CONTROL = {
     "response.cancel": ("cancel", "response_id"),
     "conversation.item.truncate": ("truncate", "item_id", "audio_end_ms"),
     "conversation.item.delete": ("delete", "item_id"),
-    "clear": ("clear",),
+    "output_audio_buffer.clear": ("clear",),
 }
 
 

@@ -14,7 +14,7 @@ from bargein.runtime import actions as do
 from bargein.runtime.session import Session
 from bargein.simulator.peers import Carrier, Server
 from bargein.simulator.properties import Broken
-from bargein.simulator.untimed import Input, RowId, Step, written
+from bargein.simulator.untimed import Input, RowId, Step
 from bargein.simulator.world import Act, Left, Move, State, World
 
 
@@ -118,7 +118,7 @@ def takes(session: Session, taken: Input, now_ms: int) -> list[do.Action]:
             return session.request(now_ms, beside=taken.how == "beside")[1]
         case "interrupt":
             cause: Any = taken.how
-            return session.interrupt(now_ms, taken.about or None, cause=cause)[1]
+            return session.interrupt(now_ms, str(taken.about) or None, cause=cause)[1]
         case "from_server":
             return session.provider_received(taken.about, now_ms)
         case "from_carrier":
@@ -256,7 +256,7 @@ def _with_step(story: Story, step: Step, world: World) -> Story:
 
 
 def _control(action: do.Action, names: dict[str, str], world: World) -> Iterator[str]:
-    wire = written(action)
+    wire = world.session.written(action)
     assert wire is not None
     link, message = wire
     if link == "to_carrier":

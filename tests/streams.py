@@ -16,6 +16,8 @@ class MemoryStream:
         self.closed: bool | None = None
         """How it was closed: whether it had failed; None while open."""
         self.told: list[dict[str, Any]] = []
+        self.binary: list[bytes] = []
+        """What it was told in binary frames."""
         self.stuck = stuck
         self._said: deque[str | bytes | None] = deque()
         self._spoke = anyio.Event()
@@ -33,12 +35,15 @@ class MemoryStream:
     def takes(self, size_bytes: int) -> bool:
         return not self.stuck
 
-    async def send(self, data: bytes) -> None:
+    async def send(self, data: bytes, binary: bool = False) -> None:
         if self.closed is not None:
             raise anyio.ClosedResourceError
         if self.stuck:
             await self._unstuck.wait()
-        self.told.append(json.loads(data))
+        if binary:
+            self.binary.append(data)
+        else:
+            self.told.append(json.loads(data))
         self._tell()
 
     async def aclose(self, failed: bool = False) -> None:

@@ -14,6 +14,8 @@ def reason(variant: Variant) -> str | None:
         first, _, second = how.removeprefix("swap ").partition(" and ")
         if _PHASE.get(first, _LAST_PHASE) != _PHASE.get(second, _LAST_PHASE):
             return PHASES
+    if cell.endswith("[stopping]") and how not in ("forget the guard", "swap the rows"):
+        return _CARRIER_PLAYS
     for key in (variant.name, f"*: {how}", cell.partition("[")[0]):
         if key in REASONS:
             return REASONS[key]
@@ -82,6 +84,14 @@ _GIVES_UP: Final = (
 _BY_NAME: Final = (
     "An error that names our message is settled by that name; the code serves those that name nobody, and the watch "
     "could not attribute these either. tests/test_races_peers.py has them."
+)
+_SUPERSEDED: Final = (
+    "OpenAI says a last word of every response (`can.supersedes` is never). The row serves providers that drop a "
+    "response for the next one."
+)
+_CARRIER_PLAYS: Final = (
+    "Here the carrier plays; only a server that plays by itself (`can.playback` is server) stops an item and says "
+    "afterwards what was heard."
 )
 
 REASONS: Final[dict[str, str]] = {
@@ -164,4 +174,25 @@ REASONS: Final[dict[str, str]] = {
     "response.done.content[otherwise]: go streaming": _NOTHING_MORE,
     "response.done.content[otherwise]: go cancelled": _NOTHING_MORE,
     "response.done.content[otherwise]: go timed_out": _NOTHING_MORE,
+    "response.requested.superseded": _SUPERSEDED,
+    "response.created.superseded": _SUPERSEDED,
+    "response.streaming.superseded": _SUPERSEDED,
+    "response.done.superseded": _SUPERSEDED,
+    "response.cancelled.superseded": _SUPERSEDED,
+    "response.timed_out.superseded": _SUPERSEDED,
+    "playback.queued.halted": _CARRIER_PLAYS,
+    "playback.queued.cut": _CARRIER_PLAYS,
+    "playback.queued.unplayed": _CARRIER_PLAYS,
+    "playback.playing.halted": _CARRIER_PLAYS,
+    "playback.playing.cut": _CARRIER_PLAYS,
+    "playback.playing.unplayed": _CARRIER_PLAYS,
+    "playback.full.halted": _CARRIER_PLAYS,
+    "playback.full.cut": _CARRIER_PLAYS,
+    "playback.full.unplayed": _CARRIER_PLAYS,
+    "playback.partial.halted": _CARRIER_PLAYS,
+    "playback.partial.cut": _CARRIER_PLAYS,
+    "playback.partial.unplayed": _CARRIER_PLAYS,
+    "playback.skipped.halted": _CARRIER_PLAYS,
+    "playback.skipped.cut": _CARRIER_PLAYS,
+    "playback.skipped.unplayed": _CARRIER_PLAYS,
 }

@@ -16,7 +16,8 @@ import anyio
 import pytest
 from aiohttp import WSMsgType, web
 
-from bargein.runtime.bridge import CARRIER_MESSAGE_BYTES, PROVIDER_MESSAGE_BYTES
+from bargein.runtime.bridge import CARRIER_MESSAGE_BYTES
+from bargein.runtime.dialing import PROVIDER_MESSAGE_BYTES
 from bargein.runtime.driver import Limits
 from bargein.simulator.caller import Caller, call
 from bargein.simulator.emulator import Plan, PlannedItem

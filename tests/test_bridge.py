@@ -10,10 +10,14 @@ import aiohttp
 import anyio
 import pytest
 from aiohttp import web
+from msgspec import structs
 
+from bargein import adapters
+from bargein.runtime.adapter import Answer, Connect, ProviderAdapter, TransportAdapter
 from bargein.runtime.bridge import Bridge, session_settings
 from bargein.runtime.errors import UsageError
 from bargein.runtime.journal import JournalError
+from bargein.runtime.replay import replay
 from bargein.runtime.session import Settings
 from bargein.simulator.caller import call
 from bargein.simulator.emulator import Plan, PlannedItem
@@ -21,6 +25,8 @@ from bargein.simulator.emulator import Plan, PlannedItem
 from .bridged import OPENAI, TWILIO, bridged, replayed, served
 
 pytestmark = pytest.mark.anyio
+
+VONAGE = adapters.transport("vonage")
 
 PCMU = {"type": "audio/pcmu"}
 NEEDED = {"type": "realtime", "audio": {"input": {"format": PCMU}, "output": {"format": PCMU}}}
@@ -299,3 +305,221 @@ async def test_calls_can_go_unwritten(tmp_path: Path) -> None:
         async with bridge, call(bridge.url) as caller:
             assert await caller.listens(5000, until=lambda ear: ear.heard_ms(1) == 200)
     assert list(tmp_path.iterdir()) == []
+
+
+# -- carriers and providers of other kinds ----------------------------------------------------------
+
+
+def carrier(answer: Answer | None) -> TransportAdapter:
+    return structs.replace(TWILIO, name="kind", answer=answer)
+
+
+async def answered(
+    transport: TransportAdapter, path: str, public_url: str, provider: ProviderAdapter = OPENAI
+) -> tuple[int, str, str]:
+    """Status, type and body of what the webhook says."""
+    options: dict[str, Any] = {"provider_url": "ws://127.0.0.1/", "journals": None}
+    async with (
+        Bridge(provider, transport, public_url=public_url, **options) as bridge,
+        aiohttp.ClientSession() as http,
+        http.post(f"http://{bridge.authority}{path}") as response,
+    ):
+        return response.status, response.headers["Content-Type"], await response.text()
+
+
+@pytest.mark.parametrize(
+    ("answer", "body"),
+    [
+        (Answer("text/xml", '<S a="$url"/>'), '<S a="wss://x/&quot;&amp;&lt;/kind"/>'),
+        (Answer("application/json", '[{"u": "$url"}]'), '[{"u": "wss://x/\\"&</kind"}]'),
+        (Answer("text/plain", "$url at $rate_hz"), 'wss://x/"&</kind at 8000'),
+    ],
+)
+async def test_the_webhook_answers_as_the_table_says(answer: Answer, body: str) -> None:
+    """In its type, with our websocket escaped as the type needs it, at the rate of the call."""
+    told = await answered(carrier(answer), "/answer", 'https://x/"&<')
+    assert told == (200, answer.type, body)
+
+
+@pytest.mark.parametrize(
+    ("answer", "statuses"),
+    [
+        (Answer("application/xml; charset=utf-8", "<R/>"), (200, 200)),
+        (Answer("application/json", "{}"), (200, 404)),
+        (None, (404, 404)),
+    ],
+)
+async def test_twiml_is_another_name_for_an_answer_in_xml(
+    answer: Answer | None, statuses: tuple[int, int]
+) -> None:
+    """And where the table has no answer there is no webhook."""
+    paths = ("/answer", "/twiml")
+    found = [(await answered(carrier(answer), path, "https://x"))[0] for path in paths]
+    assert tuple(found) == statuses
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in adapters.TRANSPORTS if adapters.transport(name).answer is not None]
+)
+async def test_every_shipped_answer_leads_to_our_websocket(name: str) -> None:
+    """Well-formed, whatever its type."""
+    transport = adapters.transport(name)
+    audio = transport.audio[next(iter(transport.audio))]
+    speaks = structs.replace(OPENAI, audio={audio.name: audio})
+    _, kind, body = await answered(transport, "/answer", "https://x/a&b", speaks)
+    if kind.endswith("xml"):
+        texts = [
+            value
+            for element in ElementTree.fromstring(body).iter()
+            for value in (element.text, *element.attrib.values())
+        ]
+        assert f"wss://x/a&b/{name}" in texts
+    else:
+        assert f'"wss://x/a&b/{name}"' in json.dumps(json.loads(body))
+
+
+async def test_the_carrier_s_subprotocol_is_agreed_upon() -> None:
+    """Some hang up without it."""
+    transport = structs.replace(TWILIO, name="kind", subprotocol="audio.example.org")
+    options: dict[str, Any] = {"provider_url": "ws://127.0.0.1:9/", "journals": None}
+    async with Bridge(OPENAI, transport, **options) as bridge, aiohttp.ClientSession() as http:
+        for offered, chosen in ((("other", "audio.example.org"), "audio.example.org"), ((), None)):
+            async with http.ws_connect(bridge.url, protocols=offered) as websocket:
+                assert websocket.protocol == chosen
+
+
+async def test_a_carrier_of_binary_frames_is_bridged(tmp_path: Path) -> None:
+    """Its voice reaches the provider as the provider wants it, and the other way round; the journal replays."""
+    heard: list[Any] = []
+
+    async def provider(request: web.Request) -> web.WebSocketResponse:
+        websocket = web.WebSocketResponse()
+        await websocket.prepare(request)
+        async for message in websocket:
+            said = json.loads(message.data)
+            heard.append(said)
+            if said["type"] == "input_audio_buffer.append":
+                delta = {"response_id": "r", "item_id": "i", "delta": said["audio"]}
+                await websocket.send_json({"type": "response.output_audio.delta", **delta})
+        return websocket
+
+    voice = bytes(range(240)) * 4  # 20 ms at 24 kHz
+    options: dict[str, Any] = {"journals": tmp_path, "journal_audio": True}
+    with anyio.fail_after(10):
+        async with (
+            served(provider) as url,
+            Bridge(OPENAI, VONAGE, provider_url=url, **options) as bridge,
+            aiohttp.ClientSession() as http,
+            http.ws_connect(bridge.url) as call,
+        ):
+            await call.send_json({"event": "websocket:connected"})
+            await call.send_bytes(voice)
+            assert (await call.receive()).data == voice
+    rate = {"type": "audio/pcm", "rate": 24000}
+    audio = heard[0]["session"]["audio"]
+    assert audio["input"]["format"] == audio["output"]["format"] == rate
+    (journal,) = tmp_path.glob("*.jsonl")
+    result = replay(journal, {"openai": OPENAI}, {"vonage": VONAGE})
+    assert result.same, result.difference
+
+
+KEY = "k&y/+ ü"
+
+
+async def dialled(connect: Connect, **options: Any) -> tuple[str | None, dict[str, str]]:  # noqa: ANN401
+    """The key as a provider found it in the URL, and the headers it was shown."""
+    seen: list[web.Request] = []
+
+    async def provider(request: web.Request) -> web.WebSocketResponse:
+        seen.append(request)
+        websocket = web.WebSocketResponse()
+        await websocket.prepare(request)
+        async for _ in websocket:
+            pass
+        return websocket
+
+    with anyio.fail_after(10):
+        async with served(provider) as url:
+            said = structs.replace(connect, url=connect.url.replace("URL", url))
+            adapter = structs.replace(OPENAI, connect=said)
+            async with (
+                Bridge(adapter, TWILIO, journals=None, **options) as bridge,
+                call(bridge.url),
+            ):
+                while not seen:
+                    await anyio.sleep(0.005)
+    return seen[0].query.get("key"), dict(seen[0].headers)
+
+
+async def test_a_provider_is_reached_as_its_table_says() -> None:
+    """The key in a header of any name, or in the URL, where it is quoted."""
+    connect = Connect("URL?key=$key", "THE_KEY", {"x-api-key": "Token $key", "x-beta": "1"})
+    in_url, headers = await dialled(connect, api_key="sk-1&2")
+    assert in_url == "sk-1&2"
+    assert (headers["x-api-key"], headers["x-beta"]) == ("Token sk-1&2", "1")
+    assert "Authorization" not in headers
+
+
+async def test_a_url_that_is_given_goes_before_the_table_s() -> None:
+    """Then no key is needed, and headers that would show one are left out."""
+    connect = Connect("ws://unused.invalid/", "THE_KEY", {"x-api-key": "$key", "x-beta": "1"})
+    seen: list[Any] = []
+
+    async def provider(request: web.Request) -> web.WebSocketResponse:
+        seen.append(request.headers)
+        websocket = web.WebSocketResponse()
+        await websocket.prepare(request)
+        await websocket.receive()
+        return websocket
+
+    with anyio.fail_after(10):
+        async with served(provider) as url:
+            adapter = structs.replace(OPENAI, connect=connect)
+            async with (
+                Bridge(adapter, TWILIO, provider_url=url, journals=None) as bridge,
+                call(bridge.url),
+            ):
+                while not seen:
+                    await anyio.sleep(0.005)
+    assert "x-api-key" not in seen[0] and seen[0]["x-beta"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("connect", "options", "says"),
+    [
+        (Connect("wss://x/", "THE_KEY"), {}, "openai needs a key, which belongs in THE_KEY"),
+        (None, {}, "the table of openai names no URL"),
+        (Connect("wss://x/"), {"provider_url": "wss://x/?key=$key"}, "needs a key"),
+        (Connect("http://x/?k=$key"), {"api_key": KEY}, r"'http://x/\?k=\$key' must be ws"),
+    ],
+)
+def test_a_provider_that_cannot_be_reached_is_refused_at_the_start(
+    connect: Connect | None, options: dict[str, Any], says: str
+) -> None:
+    """By the name of what is missing, and never with the key."""
+    with pytest.raises(UsageError, match=says):
+        Bridge(structs.replace(OPENAI, connect=connect), TWILIO, **options)
+
+
+@pytest.mark.parametrize("status", [302, 403])
+async def test_a_key_in_the_url_is_in_no_log_and_no_journal(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, status: int
+) -> None:
+    """Not even when the provider answers with it."""
+    caplog.set_level(logging.DEBUG, "bargein")
+
+    async def refuses(request: web.Request) -> web.Response:
+        return web.Response(status=status, headers={"Location": str(request.url)})
+
+    async with served(refuses) as url:
+        connect = Connect(f"{url}?key=$key", "THE_KEY")
+        adapter = structs.replace(OPENAI, connect=connect)
+        with anyio.fail_after(10):
+            async with (
+                Bridge(adapter, TWILIO, api_key="sk-hidden&1", journals=tmp_path) as bridge,
+                call(bridge.url) as caller,
+            ):
+                await caller.closed.wait()
+    (journal,) = tmp_path.glob("*.jsonl")
+    for text in (caplog.text, journal.read_text()):
+        assert "connection_lost" in text and "sk-hidden" not in text

@@ -156,6 +156,24 @@ BRIDGE = ("bridge", "--provider", "openai", "--carrier", "twilio", "--provider-u
 
 
 @pytest.mark.parametrize(
+    ("options", "variable"),
+    [
+        (("--provider", "openai"), "OPENAI_API_KEY"),
+        (("--provider", "gemini"), "GEMINI_API_KEY"),
+        (("--provider", "openai", "--key-env", "MY_KEY"), "MY_KEY"),
+    ],
+)
+def test_a_key_that_is_missing_is_named_by_its_variable(
+    options: tuple[str, ...], variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the provider's table names it; where the provider is somebody's own server, a key is optional."""
+    monkeypatch.delenv(variable, raising=False)
+    result = run("bridge", *options, "--carrier", "twilio")
+    assert result.exit_code == cli.USAGE
+    assert f"{variable} is not set: it holds the key of" in result.stderr
+
+
+@pytest.mark.parametrize(
     ("arguments", "says"),
     [
         (("--listen", "8080"), "expected HOST:PORT"),

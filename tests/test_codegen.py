@@ -11,8 +11,8 @@ import yaml
 from bargein.codegen.analysis import ABI, digest, plan_peer
 from bargein.codegen.errors import GenerateError
 from bargein.codegen.names import attributes, camel, local, snake
-from bargein.codegen.receiving import event_class
 from bargein.codegen.render import format_python, render_peer
+from bargein.codegen.tree import event_class
 from bargein.runtime import adapter, events
 from bargein.statemachines.loader import load_all
 from bargein.statemachines.model import Machine, Provider, Transport
@@ -331,10 +331,10 @@ def test_messages_may_hold_lists_and_need_no_tag() -> None:
         Transport,
     )
     space = loaded(text)
-    assert space["play"]("S", b"\0") == (
+    assert space["play"]("S", b"\0", "item", 0) == (
         b'{"chunks":[{"mime":"audio/pcm","data":"AA=="},null,1.5],"to":"S"}',
     )
-    assert space["play"](None, b"\0") == ()
+    assert space["play"](None, b"\0", "item", 0) == ()
 
 
 def test_names_that_python_or_the_module_owns_are_kept_apart() -> None:
@@ -369,7 +369,7 @@ def test_prose_cannot_break_out_of_its_comment_or_docstring() -> None:
     space = loaded(text)
     assert space["__doc__"] == 'Ends in "quotes" and a \\ and """ three\\"'
     assert '"""' in space["X"].__doc__
-    assert space["ADAPTER"].can == {"cancel": "none"}
+    assert space["ADAPTER"].can["cancel"] == "none"
     assert "    # Two lines # and a hash\n" in text
 
 

@@ -27,7 +27,7 @@ SHIPPED = adapters.provider("openai"), adapters.transport("twilio")
 
 BUGS = {
     "interrupt-just-after-birth-cancels-nothing": "words",
-    "births-attributed-by-order": "lost",
+    "births-attributed-by-order": "listens",
     "withdrawn-request-stays-at-the-gate": "silent",
     "refused-tombstone-is-kept": "listens",
     "unheard-items-stay-in-history": "repeated",

@@ -162,11 +162,12 @@ def test_a_peers_picture_has_the_same_arrows_and_every_message_on_its_row(
         for action in row.do or ():
             if machine.actions[action].by == side:
                 hooks = peer.hooks[f"{machine.machine}.{action}"]
+                said += [f"{action} → nothing"] * (not hooks)
                 for hook in hooks:
                     terms = [f"if {hook.if_}"] * bool(hook.if_)
                     terms += [f"unless {hook.unless}"] * bool(hook.unless)
                     terms += [f"after {hook.after}"] * bool(hook.after)
-                    kind = peer.send[hook.send][peer.wire.tag]
+                    kind = peer.kind_of(peer.send[hook.send]) or hook.send
                     said += [f"{action} → {kind}", *([", ".join(terms)] if terms else [])]
         expected.add((state, target, event, guard, " ".join(said)))
     assert set(Read(picture(machine, peer)).rows()) == expected
@@ -190,7 +191,7 @@ def test_fenced_and_closed_states_have_borders_of_their_own() -> None:
     """What must stay unheard is seen at a glance."""
     response, playback = (Read(picture(TABLES.machines[m])) for m in ("response", "playback"))
     assert response.kinds == {"cancelled": "fenced", "timed_out": "fenced"}
-    assert playback.kinds == dict.fromkeys(("partial", "skipped"), "closed")
+    assert playback.kinds == {"partial": "closed"}  # The server may say late that more was heard.
 
 
 @pytest.mark.parametrize("words", HOSTILE)

@@ -14,8 +14,9 @@ from anyio import get_running_tasks
 from msgspec import structs
 
 from bargein import adapters
+from bargein.runtime import events as ev
 from bargein.runtime.actions import Action
-from bargein.runtime.adapter import ItemFacts, Wire
+from bargein.runtime.adapter import ItemFacts, ProviderAdapter, Wire
 from bargein.runtime.driver import Driver, Ended, Limits
 from bargein.runtime.errors import ProviderError, TransportError, UsageError
 from bargein.runtime.handles import Handle
@@ -30,6 +31,8 @@ pytestmark = pytest.mark.anyio
 
 OPENAI = adapters.provider("openai")
 TWILIO = adapters.transport("twilio")
+VONAGE = adapters.transport("vonage")
+BROWSER = adapters.transport("browser")
 
 START = {"event": "start", "streamSid": "MZ1", "start": {"streamSid": "MZ1", "callSid": "CA1"}}
 STOP = {"event": "stop", "streamSid": "MZ1"}
@@ -466,3 +469,90 @@ async def wait_for(true: Callable[[], object]) -> None:
     with anyio.fail_after(5):
         while not true():
             await anyio.sleep(0.002)
+
+
+# -- carriers of other kinds ------------------------------------------------------------------------
+
+
+def bare(adapter: ProviderAdapter) -> ProviderAdapter:
+    """The same provider, if it took and sent audio in binary frames with nothing around it."""
+
+    def decode(message: str | bytes) -> tuple[ev.Event, ...]:
+        if isinstance(message, bytes):
+            return (ev.Audio(message, response="resp_1", item="item_1"),)
+        return adapter.decode(message)
+
+    return structs.replace(adapter, bare_audio=True, decode=decode, listen=lambda audio: (audio,))
+
+
+@pytest.mark.parametrize("audio", [False, True])
+async def test_binary_frames_and_text_are_kept_apart_both_ways(tmp_path: Path, audio: bool) -> None:
+    """On the wires and in the journal, which replays byte for byte and holds the sound only if asked."""
+    provider, path = bare(OPENAI), tmp_path / "call.jsonl"
+    speech, voice = b"\x01\x02" * 480, b"\x7f{}\x00" * 160
+    driver = Driver(provider, VONAGE, journal=Journal(path, audio=audio))
+    async with running(driver, start=False) as call:
+        call.carrier.says({"event": "websocket:connected", "content-type": "audio/l16;rate=24000"})
+        call.carrier.says(voice)
+        call.carrier.says(b"[]")  # It would be JSON, if it were text.
+        await call.provider.until(lambda stream: len(stream.binary) == 2)
+        assert call.provider.binary == [voice, b"[]"] and call.provider.told == []
+        handle = await driver.request(instructions="Speak.")
+        await call.provider.until_told("response.create")
+        metadata = {"client_event_id": handle.ref}
+        response = {"id": "resp_1", "metadata": metadata, "status": "completed"}
+        call.provider.says({"type": "response.created", "response": response})
+        for _ in range(5):
+            call.provider.says(speech)
+        call.provider.says({"type": "response.done", "response": response})
+        await call.carrier.until(lambda stream: len(stream.told) == 1)
+        assert call.carrier.binary == [speech] * 5
+        (notify,) = call.carrier.told
+        call.carrier.says({"event": "websocket:notify", "payload": notify["payload"]})
+        assert (await handle.resolved()).verdict == "completed"
+        call.carrier.ends()
+    written = path.read_text()
+    assert (b64encode(speech).decode() in written) is audio
+    assert (b64encode(voice).decode() in written) is audio
+    assert f'"size_bytes":{len(voice)}' in written
+    result = replay(path, {"openai": provider}, {"vonage": VONAGE})
+    assert result.same, result.difference
+    assert result.header.settings["audio"] == "pcm16"
+
+
+async def test_what_waits_for_the_carrier_s_pace_leaves_without_being_asked(tmp_path: Path) -> None:
+    """The model says it all at once and then nothing more; time alone sends the rest, as the journal tells."""
+    path = tmp_path / "call.jsonl"
+    slow = structs.replace(TWILIO, pace_ms={"frame_ms": 20, "ahead_ms": 60})
+    async with running(Driver(OPENAI, slow, journal=Journal(path))) as call:
+        handle = await call.driver.request(instructions="Speak.")
+        await call.provider.until_told("response.create")
+        metadata = {"client_event_id": handle.ref}
+        response = {"id": "resp_1", "metadata": metadata, "status": "completed"}
+        call.provider.says({"type": "response.created", "response": response})
+        call.provider.says(delta())
+        begun_ms = call.driver.now_ms
+        await call.carrier.until(lambda stream: stream.kinds().count("media") == 5)
+        assert call.driver.now_ms - begun_ms >= 40  # Two frames more than the carrier took at once.
+        call.carrier.says(STOP)
+    assert '"do":"advance"' in path.read_text()
+    assert replay(path, {"openai": OPENAI}, {"twilio": slow}).same
+
+
+async def test_no_piece_of_speech_slips_into_a_journal_that_names_its_item(tmp_path: Path) -> None:
+    """Where messages name item and generation no two kinds of them are alike, and short pieces look like ids."""
+    path = tmp_path / "call.jsonl"
+    async with running(Driver(OPENAI, BROWSER, journal=Journal(path)), start=False) as call:
+        call.carrier.says({"type": "start", "stream": "s"})
+        response = {"id": "resp_1", "status": "completed"}
+        await call.driver.ready()
+        call.provider.says({"type": "response.created", "response": response})
+        for item in ("item_1", "item_2"):
+            piece = {**delta(), "item_id": item, "delta": b64encode(b"Secret words" * 2).decode()}
+            call.provider.says(piece)
+        await call.carrier.until(lambda stream: stream.kinds().count("audio") == 2)
+        call.carrier.says({"type": "stop"})
+    written = path.read_text()
+    assert b64encode(b"Secret words").decode() not in written
+    assert written.count('"item":"item_2","generation":0,"audio":"@audio:24"') == 1
+    assert replay(path, {"openai": OPENAI}, {"browser": BROWSER}).same

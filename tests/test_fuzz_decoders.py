@@ -24,6 +24,7 @@ from bargein.runtime.lifecycle import REMEMBERED_IDS
 from bargein.runtime.session import Session, Settings
 
 from .fuzzing import (
+    FIRST,
     PAIRS,
     PEERS,
     TIMES,
@@ -40,7 +41,9 @@ from .fuzzing import (
 from .scene import Scene, both_engines
 from .soundness import SPEECH_MS, Fed, live, misshapen, names
 
-every_peer = pytest.mark.parametrize(("side", "name"), PEERS)
+every_peer = pytest.mark.parametrize(
+    ("side", "name"), [(side, name) for side, name in PEERS if seeds(side, name)]
+)
 every_pair = pytest.mark.parametrize(("provider", "transport"), PAIRS)
 
 Step = tuple[str, Any]
@@ -116,7 +119,9 @@ def test_every_kind_an_adapter_reads_is_mutated(side: Side, name: str) -> None:
     """Or the others here would say little: each event it can mean is meant by a real message."""
     adapter = adapter_of(side, name)
     meant = {type(event) for seed in seeds(side, name) for event in adapter.decode(seed)}
-    assert meant >= ({ev.Audio, ev.Finished} if side == "provider" else {ev.StreamStarted})
+    heard = ev.Audio if side == "provider" else ev.CallerAudio
+    elsewhere = adapter.can.get("heard") == "server"
+    assert adapter.bare_audio or elsewhere or heard in meant
     dice, found = Random(0), set[type[ev.Event]]()
     for _ in range(5_000):
         wrong = mutant(dice, side, name, {}, dice.choice(seeds(side, name)))
@@ -131,7 +136,7 @@ def test_a_decoder_never_raises_and_its_events_are_of_their_declared_types(
     """And bytes mean what the same text means: a socket library may hand over either."""
     adapter = adapter_of(side, name)
 
-    @effort(1_500)
+    @effort(1_500 if name in FIRST else 200)
     @given(mutants(side, name))
     def holds(message: Message) -> None:
         events = adapter.decode(message)
@@ -141,7 +146,8 @@ def test_a_decoder_never_raises_and_its_events_are_of_their_declared_types(
             assert not misshapen(event)
         kind = adapter.kind(message)
         assert kind is None or type(kind) is str
-        if isinstance(message, str) and (data := _utf8(message)) is not None:
+        bare = adapter.bare_audio
+        if not bare and isinstance(message, str) and (data := _utf8(message)) is not None:
             assert adapter.kind(data) == kind
             assert adapter.decode(data) == events
 
@@ -165,7 +171,7 @@ def test_a_call_in_the_middle_survives_whatever_its_peers_say(
 ) -> None:
     """Nothing raises, `soundness.faults` finds nothing, and when both lines are lost every handle resolves, once."""
 
-    @effort(200)
+    @effort(few(200, provider, transport))
     @given(inputs(provider, transport))
     def holds(steps: list[Step]) -> None:
         call = middle(provider, transport, engine)
@@ -185,7 +191,7 @@ def test_a_call_in_the_middle_survives_whatever_its_peers_say(
 def test_both_engines_do_the_same_whatever_the_peers_say(provider: str, transport: str) -> None:
     """The oracle of the table engine, off the beaten track too."""
 
-    @effort(100)
+    @effort(few(100, provider, transport))
     @given(inputs(provider, transport))
     def holds(steps: list[Step]) -> None:
         calls = [middle(provider, transport, engine) for engine in ("table", "transitions")]
@@ -228,7 +234,7 @@ def test_a_flood_of_mutants_leaves_no_more_than_its_last_messages(
     """20,000 messages of both wires, 1 ms apart, each about somebody new; deadlines are all that bounds them."""
     flooded = Flooded(live(provider, transport, engine, hasty()))
     dice, peers = Random(2), _peers(provider, transport)
-    for number in range(FLOOD):
+    for number in range(few(FLOOD, provider, transport)):
         side, name = dice.choice([*peers, peers[0]])
         ids = {field: [f"{field}_{number}"] for field in names(flooded.call.session)}
         message = mutant(dice, side, name, ids, dice.choice(telling(side, name)))
@@ -249,13 +255,25 @@ def test_a_flood_of_one_kind_is_gone_when_its_deadlines_are(
             if kind in (ev.Unknown, ev.StreamEnded):
                 continue
             flooded = Flooded(live(provider, transport, "table", hasty()))
-            fields = {field: f"@{field}@" for field in ID_FIELDS & set(kind.__struct_fields__)}
+            fields: dict[str, object] = {
+                field: f"@{field}@" for field in ID_FIELDS & set(kind.__struct_fields__)
+            }
             if of_one_response:
                 fields.pop("response", None)
-            real = says(adapter, kind, **fields)
-            for number in range(min(FLOOD, 600 * TIMES)):
-                flooded.takes(side, real.replace("@", f"{number}"), bounded=not of_one_response)
+            fields |= {"audio": b"\x7f" * 160} if "audio" in kind.__struct_fields__ else {}
+            try:
+                real = says(adapter, kind, **fields)
+            except LookupError:
+                continue  # It is said together with something else, which has its turn.
+            for number in range(few(min(FLOOD, 300 * TIMES), provider, transport)):
+                message = real.replace("@", f"{number}") if isinstance(real, str) else real
+                flooded.takes(side, message, bounded=not of_one_response)
             flooded.ebbs()
+
+
+def few(times: int, provider: str, transport: str) -> int:
+    """So many for the first pair, and fewer for each other: there are many."""
+    return times if (provider, transport) == FIRST else times // 20
 
 
 def _peers(provider: str, transport: str) -> list[tuple[Side, str]]:
@@ -284,7 +302,7 @@ class Flooded:
         call.looks_at(hear(message, call.now_ms))
         assert len(session.retired) <= REMEMBERED_IDS
         if bounded:
-            self.most = max(self.most, *_left(call).values())
+            self.most = max([self.most, *_left(call).values()])
             assert self.most <= self.before + WINDOW_MS, (call.now_ms, _left(call))
 
     def ebbs(self) -> None:

@@ -18,6 +18,7 @@ TWILIO = adapters.transport("twilio")
 class Response(Struct):
     server_id: str | None = "resp_1"
     server_cancels: bool = False
+    manual_turns: bool = False
 
 
 class Item(Struct):
@@ -145,14 +146,14 @@ def test_a_delete_waits_for_the_end_of_its_item() -> None:
     ("wire", "message"),
     [
         (
-            TWILIO.play("MZ1", b"\xff\xff"),
+            TWILIO.play("MZ1", b"\xff\xff", "item", 0),
             {"event": "media", "streamSid": "MZ1", "media": {"payload": "//8="}},
         ),
         (
-            TWILIO.mark("MZ1", "m.1"),
+            TWILIO.mark("MZ1", "m.1", "item", 0),
             {"event": "mark", "streamSid": "MZ1", "mark": {"name": "m.1"}},
         ),
-        (TWILIO.clear("MZ1"), {"event": "clear", "streamSid": "MZ1"}),
+        (TWILIO.clear("MZ1", 0), {"event": "clear", "streamSid": "MZ1"}),
     ],
 )
 def test_twilio_is_told_exactly_what_it_documents(wire: Wire, message: dict[str, Any]) -> None:
@@ -162,4 +163,6 @@ def test_twilio_is_told_exactly_what_it_documents(wire: Wire, message: dict[str,
 
 
 def test_before_the_stream_has_started_nothing_is_said_to_it() -> None:
-    assert (TWILIO.play(None, b""), TWILIO.mark(None, "m"), TWILIO.clear(None)) == ((), (), ())
+    assert TWILIO.play(None, b"", "item", 0) == ()
+    assert TWILIO.mark(None, "m", "item", 0) == ()
+    assert TWILIO.clear(None, 0) == ()

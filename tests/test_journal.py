@@ -540,8 +540,37 @@ def test_a_full_disk_costs_the_journal_not_the_call(
     call.journal.close(0, "over")
 
 
+def test_text_that_arrives_as_bytes_is_no_binary_audio(call: Recorded) -> None:
+    """Some send their JSON in binary frames; what an adapter reads of it must be read again in a replay."""
+    call.hears("transport", start())
+    media = {"event": "media", "streamSid": "MZ1", "media": {"payload": b64encode(SPEECH).decode()}}
+    call.hears("transport", json.dumps(media).encode())
+    text = call.ends()
+    assert (
+        b64encode(SPEECH).decode() not in text and '"frame":"binary","masked":true,"json"' in text
+    )
+    assert call.replays().same
+
+
 def test_the_beginning_of_a_word_of_json_is_no_secret() -> None:
     """Masked, it made a parser stumble elsewhere, and the replay of such a journal differed."""
     text = '{"":{"":null,"TOKEN":n'
     assert masking.mask_text(text, audio=False) == text
     assert "sesame" not in masking.mask_text('{"token":"sesame', audio=False)
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["-", "0:", "012", "[", "{", "[7", "{}", "tx", "nullx", '"\\x', '"ab\\', "-5.2e", "[,1"],
+)
+def test_a_mask_breaks_where_the_secret_broke(value: str) -> None:
+    """What a parser says of broken JSON is an output, and must be the same when the journal is replayed."""
+    text = '{"token":' + value
+    masked = masking.mask_text(text, audio=False)
+    assert len(masked) == len(text)
+    errors = []
+    for broken in (text, masked):
+        with pytest.raises(msgspec.DecodeError) as error:
+            msgspec.json.decode(broken)
+        errors.append(str(error.value))
+    assert errors[0] == errors[1]

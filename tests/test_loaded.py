@@ -38,7 +38,7 @@ def test_the_shipped_tables_loaded_are_the_shipped_adapters() -> None:
     assert provider.decode(delta) == openai.decode(delta)
     assert type(provider.decode(delta)[0]) is Audio
     assert transport.decode('{"event":"mark","mark":{"name":"m"}}') == (Marked(mark="m"),)
-    assert transport.clear("s") == twilio.clear("s") != ()
+    assert transport.clear("s", 0) == twilio.clear("s", 0) != ()
 
 
 def test_a_session_runs_on_what_was_loaded_after_the_tables_are_gone(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from bargein.adapters import openai, twilio
 from bargein.codegen.loaded import adapters
-from bargein.runtime.adapter import AudioFormat
+from bargein.runtime.adapter import Answer, AudioFormat, Connect
 from bargein.runtime.machine import Machine
 from bargein.simulator.worlds import PLANS
 from bargein.statemachines.checks import check_paths
@@ -199,7 +199,7 @@ def hashable(value: object) -> Hashable:
             return (value.name, value.start, hashable(value.cells))
         case dict():
             return tuple((key, hashable(inner)) for key, inner in value.items())
-        case AudioFormat():
+        case AudioFormat() | Connect() | Answer():
             return repr(value)
         case _:
             assert isinstance(value, Hashable)

@@ -1,9 +1,13 @@
 """The playout ledger by itself: what a mark credits, what a clear voids, who may speak when."""
 
 import json
+from base64 import b64decode
 from collections.abc import Container
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from bargein.adapters.twilio import ADAPTER
 from bargein.runtime.actions import Action, ToTransport
@@ -17,8 +21,9 @@ MARK_MS = 100
 class Carrier:
     """A ledger, and what it wrote, as (what, milliseconds or name)."""
 
-    def __init__(self, talking: Container[str] = ()) -> None:
-        self.playout = Playout(ADAPTER, 8, MARK_MS, "m")
+    def __init__(self, talking: Container[str] = (), pace_ms: dict[str, int] | None = None) -> None:
+        adapter = replace(ADAPTER, pace_ms=pace_ms or {})
+        self.playout = Playout(adapter, ADAPTER.audio["mulaw"], MARK_MS, "m")
         self.playout.open = True
         self.playout.stream = "MZ"
         self.talking = talking
@@ -229,6 +234,68 @@ def test_the_clock_of_what_is_sent_runs_on_behind_what_was_sent_before() -> None
     carrier.clears(1_200, "nobody")
     carrier.pumps(1_200)
     assert two.clock_end_ms == 1_700
+
+
+def test_the_rest_of_an_item_leaves_when_its_response_has_no_more_to_say() -> None:
+    """Filled up to a frame; while more may come it waits."""
+    talking = {"r"}
+    carrier = Carrier(talking, {"frame_ms": 20})
+    carrier.takes(carrier.item("i"), 25)
+    assert carrier.pumps() == [("media", 20)]
+    assert carrier.pumps() == []
+    talking.clear()
+    assert carrier.pumps() == [("media", 20)]
+
+
+PACES = st.fixed_dictionaries(
+    {}, optional={"frame_ms": st.integers(1, 70), "ahead_ms": st.integers(1, 400)}
+)
+
+
+@given(PACES, st.lists(st.tuples(st.integers(1, 900), st.integers(0, 120)), max_size=12))
+def test_at_any_pace_all_is_sent_once_and_in_order_and_none_too_early(
+    pace_ms: dict[str, int], pieces: list[tuple[int, int]]
+) -> None:
+    """Whatever the sizes of deltas, in bytes, and the times between them, in milliseconds."""
+    carrier = Carrier({"r"}, pace_ms)
+    playout, item, now_ms = carrier.playout, carrier.item("i"), 0
+    frame_bytes = 8 * pace_ms.get("frame_ms", 0)
+    limit_ms = max(pace_ms.get("ahead_ms", 1 << 40), pace_ms.get("frame_ms", 0))
+    speech_bytes, wire = b"", b""
+
+    def pumps() -> None:
+        nonlocal wire
+        out: list[Action] = []
+        playout.pump(now_ms, out, carrier.talking.__contains__)
+        for action in out:
+            assert isinstance(action, ToTransport)
+            if action.audio:
+                audio = b64decode(json.loads(action.data)["media"]["payload"])
+                assert not frame_bytes or len(audio) == frame_bytes
+                wire += audio
+        assert playout.clock_end_ms - now_ms <= limit_ms
+        assert sum(len(audio) for _, audio in item.held) == item.received_bytes - item.sent_bytes
+        waits = item.received_bytes - item.sent_bytes
+        if playout.due_ms is None:
+            assert waits < max(frame_bytes, 1) and not (waits and item.complete)
+        else:
+            assert waits and playout.due_ms > now_ms
+
+    for number, (size_bytes, wait_ms) in enumerate(pieces):
+        audio = bytes([number + 1]) * size_bytes
+        speech_bytes += audio
+        playout.take(item, audio)
+        pumps()
+        now_ms += wait_ms
+        pumps()
+    item.complete = True
+    pumps()
+    while playout.due_ms is not None:
+        now_ms = playout.due_ms
+        pumps()
+    filling = wire[len(speech_bytes) :]
+    assert wire[: len(speech_bytes)] == speech_bytes
+    assert len(filling) < max(frame_bytes, 1) and set(filling) <= {0xFF}
 
 
 def test_a_copy_goes_its_own_way() -> None:

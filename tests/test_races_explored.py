@@ -3,10 +3,12 @@
 from bargein.runtime import actions as do
 from bargein.simulator.openai import Rules
 
+from .races import race
 from .scene import Scene, both_engines
 
 
 @both_engines
+@race("R23")
 def test_an_item_that_begins_when_the_one_before_was_heard_whole_is_playing(engine: str) -> None:
     """I6, R23: its marks came back while nobody had noticed that it plays; it was deleted although heard."""
     with Scene(engine, turn_detection=None) as call:
@@ -27,6 +29,7 @@ def test_an_item_that_begins_when_the_one_before_was_heard_whole_is_playing(engi
 
 
 @both_engines
+@race("R79")
 def test_speech_of_a_response_given_up_for_silent_is_not_remembered(engine: str) -> None:
     """I8, R79: silent for too long, cancelled, played out; then it spoke on, and the server remembered that."""
     with Scene(engine, turn_detection=None) as call:
@@ -46,6 +49,7 @@ def test_speech_of_a_response_given_up_for_silent_is_not_remembered(engine: str)
 
 
 @both_engines
+@race("R79")
 def test_what_plays_when_a_response_given_up_speaks_on_is_cut_where_it_is(engine: str) -> None:
     """I8, R79: the rest would be remembered and not heard; a new item of it is deleted."""
     with Scene(engine, turn_detection=None) as call:
@@ -65,6 +69,7 @@ def test_what_plays_when_a_response_given_up_speaks_on_is_cut_where_it_is(engine
 
 
 @both_engines
+@race("R83")
 def test_a_lost_line_leaves_the_speech_that_had_arrived_whole(engine: str) -> None:
     """I4, R83: the clear meant for the torso took the finished speech along, and it was never sent again."""
     with Scene(engine, turn_detection=None) as call:
@@ -85,6 +90,7 @@ def test_a_lost_line_leaves_the_speech_that_had_arrived_whole(engine: str) -> No
 
 
 @both_engines
+@race("R82")
 def test_an_item_of_a_response_given_up_twice_is_deleted(engine: str) -> None:
     """I8, R82: announced after the wait for the last word was over, and the last word never came."""
     with Scene(engine, turn_detection=None) as call:
@@ -100,6 +106,7 @@ def test_an_item_of_a_response_given_up_twice_is_deleted(engine: str) -> None:
 
 
 @both_engines
+@race("R58")
 def test_the_late_refusal_of_a_truncate_given_up_is_no_problem(engine: str) -> None:
     """I11, R58: it was told as a fault of the provider, after the memory had been declared diverged."""
     with Scene(engine, turn_detection=None, rules=Rules(truncate_margin_ms=85)) as call:
@@ -114,6 +121,7 @@ def test_the_late_refusal_of_a_truncate_given_up_is_no_problem(engine: str) -> N
 
 
 @both_engines
+@race("R12")
 def test_a_response_given_up_for_silent_is_over_when_the_line_is_lost(engine: str) -> None:
     """I13, R12: it waited for a last word that could not come any more, for as long as the call lasted."""
     with Scene(engine, turn_detection=None) as call:
@@ -128,6 +136,7 @@ def test_a_response_given_up_for_silent_is_over_when_the_line_is_lost(engine: st
 
 
 @both_engines
+@race("R65")
 def test_the_second_copy_of_a_refusal_is_no_problem(engine: str) -> None:
     """I11, R65: the request it names has been answered by the first."""
     with Scene(engine) as call:

@@ -6,11 +6,13 @@ from bargein.runtime import actions as do
 from bargein.runtime.session import Settings
 from bargein.simulator.openai import Rules
 
+from .races import race
 from .scene import Scene, both_engines
 
 pytestmark = both_engines
 
 
+@race("R16")
 def test_r16_speech_without_words_is_truncated_all_the_same(engine: str) -> None:
     """The wire action depends on the playback alone, not on what was transcribed."""
     with Scene(engine) as call:
@@ -26,6 +28,7 @@ def test_r16_speech_without_words_is_truncated_all_the_same(engine: str) -> None
 
 
 @pytest.mark.parametrize("cause", ["vad", "api"])
+@race("R18")
 def test_r18_speech_stops_long_after_its_generation_has_ended(engine: str, cause: str) -> None:
     with Scene(engine) as call:
         reply = call.replies(10_000)
@@ -44,6 +47,7 @@ def test_r18_speech_stops_long_after_its_generation_has_ended(engine: str, cause
         assert len(call.sent("media")) == media
 
 
+@race("R19")
 def test_r19_whatever_a_clear_silences_the_model_is_told(engine: str) -> None:
     """One snapshot: the clear and the settlement of every item it hits are one decision."""
     with Scene(engine) as call:
@@ -57,6 +61,7 @@ def test_r19_whatever_a_clear_silences_the_model_is_told(engine: str) -> None:
         assert report.truncated == [(one.items[1], 300)] and report.forgotten == [two.item]
 
 
+@race("R20")
 def test_r20_deltas_that_trail_behind_an_interrupt_refill_nothing(engine: str) -> None:
     with Scene(engine) as call:
         first = call.replies(1_000, finished=False)
@@ -75,6 +80,7 @@ def test_r20_deltas_that_trail_behind_an_interrupt_refill_nothing(engine: str) -
         assert kinds == ["text", "audio", "late"]  # said once per kind, not once per delta
 
 
+@race("R21")
 def test_r21_the_position_of_one_item_is_not_that_of_the_next(engine: str) -> None:
     """The first item's closing mark is under way: the second has no evidence of its own, so it has none."""
     with Scene(engine) as call:
@@ -89,6 +95,7 @@ def test_r21_the_position_of_one_item_is_not_that_of_the_next(engine: str) -> No
         call.item_is(two, "skipped", 0)
 
 
+@race("R22")
 def test_r22_marks_that_a_clear_returns_prove_nothing(engine: str) -> None:
     with Scene(engine) as call:
         reply = call.replies(900)
@@ -103,6 +110,7 @@ def test_r22_marks_that_a_clear_returns_prove_nothing(engine: str) -> None:
 
 
 @pytest.mark.parametrize("mark", ["bargein_mark_99", "bargein_mark_5", "foreign", ""])
+@race("R22")
 def test_r22_marks_unknown_or_not_yet_sent_change_nothing(engine: str, mark: str) -> None:
     with Scene(engine) as call:
         reply = call.replies(400)
@@ -112,6 +120,7 @@ def test_r22_marks_unknown_or_not_yet_sent_change_nothing(engine: str, mark: str
         call.does("clear", f"truncate {reply.item} 200")
 
 
+@race("R22")
 def test_r22_marks_under_way_at_the_clear_are_void_and_the_cut_is_on_the_safe_side(
     engine: str,
 ) -> None:
@@ -159,6 +168,7 @@ def test_a_mark_stands_at_every_hundred_milliseconds_whatever_the_size_of_a_delt
         call.does("clear", f"cancel {response}", f"truncate {item} 700")
 
 
+@race("R52")
 def test_r52_nothing_is_truncated_where_nothing_was_cut(engine: str) -> None:
     """A normal next turn after speech heard to its end."""
     with Scene(engine) as call:
@@ -168,6 +178,7 @@ def test_r52_nothing_is_truncated_where_nothing_was_cut(engine: str) -> None:
         call.does()
 
 
+@race("R52")
 def test_r52_a_position_is_never_beyond_what_was_received(engine: str) -> None:
     """Generation is slower than speech for once: all that has arrived was heard, and more will come."""
     with Scene(engine) as call:
@@ -177,6 +188,7 @@ def test_r52_a_position_is_never_beyond_what_was_received(engine: str) -> None:
         call.does(f"cancel {reply.response}", f"truncate {reply.item} 500")
 
 
+@race("R53")
 def test_r53_zero_is_four_situations(engine: str) -> None:
     """Unknown to the server: nothing. Announced: delete. Audio unheard: delete. Heard under a mark: delete."""
     with Scene(engine) as call:
@@ -200,6 +212,7 @@ def test_r53_zero_is_four_situations(engine: str) -> None:
         call.item_is(reply.item, "skipped", 0)
 
 
+@race("R53")
 def test_r53_an_item_the_server_does_not_know_is_as_good_as_forgotten(engine: str) -> None:
     """Not found on delete: it does not remember, which is all we want."""
     with Scene(engine) as call:
@@ -213,6 +226,7 @@ def test_r53_an_item_the_server_does_not_know_is_as_good_as_forgotten(engine: st
         assert call.told(do.Problem) == []
 
 
+@race("R58")
 def test_r58_a_truncate_that_asks_too_much_is_asked_once_more_for_less(engine: str) -> None:
     """The server counts 85 ms less than its bytes hold; the call goes on, the memory is exact."""
     with Scene(engine, rules=Rules(truncate_margin_ms=85)) as call:
@@ -226,6 +240,7 @@ def test_r58_a_truncate_that_asks_too_much_is_asked_once_more_for_less(engine: s
         assert call.told(do.Problem) == []
 
 
+@race("R58")
 def test_r58_a_truncate_refused_twice_is_a_divergence_that_is_told(engine: str) -> None:
     with Scene(engine, rules=Rules(truncate_margin_ms=250)) as call:
         call.forgives.divergence = True
@@ -240,6 +255,7 @@ def test_r58_a_truncate_refused_twice_is_a_divergence_that_is_told(engine: str) 
 
 
 @pytest.mark.parametrize("reply_ms", [40, 100])
+@race("R58")
 def test_r58_asking_for_less_never_asks_for_less_than_one_millisecond(
     engine: str, reply_ms: int
 ) -> None:
@@ -254,6 +270,7 @@ def test_r58_asking_for_less_never_asks_for_less_than_one_millisecond(
         assert reply.item in call.outcomes
 
 
+@race("R67")
 def test_r67_a_refused_truncate_does_not_free_the_slot(engine: str) -> None:
     with Scene(engine, rules=Rules(truncate_margin_ms=500)) as call:
         call.forgives.divergence = True
@@ -288,6 +305,7 @@ def test_an_unanswered_truncate_diverges_after_a_bounded_wait(engine: str) -> No
 # -- carriers that do not confirm ----------------------------------------------------------------------
 
 
+@race("R35")
 def test_r35_where_no_mark_comes_back_the_clock_settles_the_item(engine: str) -> None:
     """An estimate, and named so; the next request is not held for ever."""
     with Scene(engine, marks_echoed=False) as call:
@@ -302,6 +320,7 @@ def test_r35_where_no_mark_comes_back_the_clock_settles_the_item(engine: str) ->
             assert call.outcome(reply.item).evidence == "clock"
 
 
+@race("R35")
 def test_r35_speech_that_nothing_confirms_is_cut_at_nothing(engine: str) -> None:
     """Without evidence nothing counts as heard: the model forgets the item rather than invent a position."""
     with Scene(engine, marks_echoed=False) as call:
@@ -324,6 +343,7 @@ def test_a_mark_that_is_late_is_better_evidence_than_the_clock(engine: str) -> N
         assert [passed for passed in call.told(do.Passed) if passed.side == "transport"] == []
 
 
+@race("R80")
 def test_a_mark_that_was_lost_costs_no_more_than_its_own_evidence(engine: str) -> None:
     """The second item is confirmed to its end before anything was known of the first one's."""
     with Scene(engine) as call:

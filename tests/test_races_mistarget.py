@@ -6,11 +6,13 @@ from bargein.runtime import actions as do
 from bargein.runtime.session import Settings
 from bargein.simulator.openai import Rules
 
+from .races import race
 from .scene import Scene, both_engines
 
 pytestmark = both_engines
 
 
+@race("R06")
 def test_r06_two_responses_in_flight_are_cancelled_each_by_its_id(engine: str) -> None:
     """Their deltas arrive interleaved and never share a segment: one voice at a time."""
     with Scene(engine) as call:
@@ -37,6 +39,7 @@ def test_r06_two_responses_in_flight_are_cancelled_each_by_its_id(engine: str) -
         assert call.heard_ms(first) == 300 and call.heard_ms(second) == 0
 
 
+@race("R06")
 def test_r06_uninterrupted_each_is_heard_whole_one_after_the_other(engine: str) -> None:
     with Scene(engine) as call:
         call.caller_speaks()
@@ -88,6 +91,7 @@ def test_a_scoped_interrupt_by_the_server_s_id_is_the_same(engine: str) -> None:
         call.does("clear", f"cancel {one.response}")
 
 
+@race("R42")
 def test_an_interrupt_of_nobody_says_nothing_to_anybody(engine: str) -> None:
     """R42: a barge-in that covers nothing clears nothing: what is queued stays queued."""
     with Scene(engine) as call:
@@ -102,6 +106,7 @@ def test_an_interrupt_of_nobody_says_nothing_to_anybody(engine: str) -> None:
         call.does()
 
 
+@race("R07")
 def test_r07_a_request_after_an_interrupt_waits_for_the_last_word(engine: str) -> None:
     """Silenced is at once, settled is later; the create goes out once, after the clean-up."""
     with Scene(engine) as call:
@@ -121,6 +126,7 @@ def test_r07_a_request_after_an_interrupt_waits_for_the_last_word(engine: str) -
         call.resolves(second, "completed")
 
 
+@race("R07")
 def test_r07_the_wait_for_the_last_word_is_bounded(engine: str) -> None:
     settings = Settings(settled_ms=2_000)
     with Scene(engine, settings=settings, rules=Rules(create_when_busy="queued")) as call:
@@ -134,6 +140,7 @@ def test_r07_the_wait_for_the_last_word_is_bounded(engine: str) -> None:
         call.does(f"delete {first.item}", f"create {second}")
 
 
+@race("R07")
 def test_r07_requests_leave_in_the_order_they_were_decided(engine: str) -> None:
     """I9: one unanswered create at a time; what runs beside the conversation waits for nobody."""
     with Scene(engine) as call:
@@ -150,6 +157,7 @@ def test_r07_requests_leave_in_the_order_they_were_decided(engine: str) -> None:
         call.resolves(two, "failed", "rate_limit_exceeded")
 
 
+@race("R11")
 def test_r11_a_timeout_does_not_touch_the_reply_that_is_being_heard(engine: str) -> None:
     """The request is stuck behind a reply the server made by itself; nothing unborn is cancelled."""
     settings = Settings(created_ms=1_000)
@@ -173,6 +181,7 @@ def test_r11_a_timeout_does_not_touch_the_reply_that_is_being_heard(engine: str)
         call.does(f"cancel {ghost}")
 
 
+@race("R12")
 def test_r12_the_discard_is_per_response_not_one_slot(engine: str) -> None:
     """A doomed response is born while another streams; each delta finds its own response."""
     with Scene(engine) as call:
@@ -196,6 +205,7 @@ def test_r12_the_discard_is_per_response_not_one_slot(engine: str) -> None:
 
 
 @pytest.mark.parametrize("cause", ["interrupt", "timeout"])
+@race("R12")
 def test_r12_a_refusal_removes_the_tombstone(engine: str, cause: str) -> None:
     with Scene(engine, settings=Settings(created_ms=1_000)) as call:
         ref = call.requests()
@@ -209,6 +219,7 @@ def test_r12_a_refusal_removes_the_tombstone(engine: str, cause: str) -> None:
         assert call.session.responses == {}
 
 
+@race("R37")
 def test_r37_the_tail_of_a_finished_response_is_cut_without_a_cancel(engine: str) -> None:
     """The server's VAD interrupts and answers by itself; a cancel would kill the answer to the barge-in."""
     with Scene(engine) as call:
@@ -226,6 +237,7 @@ def test_r37_the_tail_of_a_finished_response_is_cut_without_a_cancel(engine: str
         assert call.sent("response.cancel") == []
 
 
+@race("R38")
 def test_r38_a_late_last_word_frees_only_its_own_slot(engine: str) -> None:
     settings = Settings(settled_ms=1_000)
     with Scene(engine, settings=settings, rules=Rules(create_when_busy="queued")) as call:
@@ -243,6 +255,7 @@ def test_r38_a_late_last_word_frees_only_its_own_slot(engine: str) -> None:
         call.does(f"create {third}")
 
 
+@race("R40")
 def test_r40_a_text_only_response_is_cancelled_and_older_speech_is_left_alone(engine: str) -> None:
     with Scene(engine) as call:
         spoken = call.replies(500)
@@ -261,6 +274,7 @@ def test_r40_a_text_only_response_is_cancelled_and_older_speech_is_left_alone(en
         call.item_is(spoken.item, "full", 500)
 
 
+@race("R40")
 def test_r40_when_the_last_word_wins_the_race_nothing_is_cancelled(engine: str) -> None:
     with Scene(engine) as call:
         ref = call.requests()
@@ -278,6 +292,7 @@ def test_r40_when_the_last_word_wins_the_race_nothing_is_cancelled(engine: str) 
 
 
 @pytest.mark.parametrize("interrupt_response", [True, None])
+@race("R48", "R49")
 def test_r49_the_server_s_vad_cancels_and_we_only_clear_and_truncate(
     engine: str, interrupt_response: bool | None
 ) -> None:
@@ -298,6 +313,7 @@ def test_r49_the_server_s_vad_cancels_and_we_only_clear_and_truncate(
         call.does()
 
 
+@race("R49")
 def test_r49_the_server_s_vad_does_not_reach_what_runs_beside_the_conversation(engine: str) -> None:
     """So what the server leaves alone is cancelled by us, by its id."""
     with Scene(engine) as call:
@@ -309,6 +325,7 @@ def test_r49_the_server_s_vad_does_not_reach_what_runs_beside_the_conversation(e
 
 
 @pytest.mark.parametrize("stage", ["unborn", "created"])
+@race("R49")
 def test_r49_a_request_the_vad_does_not_reach_is_cancelled_by_us(engine: str, stage: str) -> None:
     """The server's VAD stops what it has created; what it has merely accepted lives on until it is named."""
     with Scene(engine) as call:
@@ -328,6 +345,7 @@ def test_r49_a_request_the_vad_does_not_reach_is_cancelled_by_us(engine: str, st
         call.does()
 
 
+@race("R50")
 def test_r50_told_not_to_interrupt_a_barge_in_interrupts_nobody(engine: str) -> None:
     with Scene(engine, turn_detection={"interrupt_response": False}) as call:
         reply = call.replies(1_000, finished=False)
@@ -340,6 +358,7 @@ def test_r50_told_not_to_interrupt_a_barge_in_interrupts_nobody(engine: str) -> 
         call.item_is(reply.item, "full", 1_000)
 
 
+@race("R50")
 def test_r50_where_we_decide_and_the_server_does_not_cancel_we_do(engine: str) -> None:
     """Exactly one actor: told not to interrupt, the server leaves the cancel to us."""
     settings = Settings(barge_in="always")
@@ -350,6 +369,7 @@ def test_r50_where_we_decide_and_the_server_does_not_cancel_we_do(engine: str) -
         call.does("clear", f"cancel {reply.response}", f"truncate {reply.item} 200")
 
 
+@race("R50")
 def test_r50_a_response_the_server_stops_by_itself_stops_sounding(engine: str) -> None:
     """We were told never to react to the VAD; the server reacts, and a torso is no answer."""
     with Scene(engine, settings=Settings(barge_in="never")) as call:
@@ -379,6 +399,7 @@ def test_a_stop_by_the_server_clears_the_ear_although_an_interrupt_had_cleared_i
         call.does("clear", f"truncate {second.item} 300")
 
 
+@race("R50")
 def test_turn_detection_that_is_off_leaves_the_cancel_to_us(engine: str) -> None:
     with Scene(engine, turn_detection=None) as call:
         reply = call.replies(1_000, finished=False)

@@ -2,11 +2,13 @@
 
 from bargein.runtime import actions as do
 
+from .races import race
 from .scene import Scene, audio_delta, both_engines
 
 pytestmark = both_engines
 
 
+@race("R13")
 def test_r13_every_message_of_a_response_is_heard_in_order(engine: str) -> None:
     with Scene(engine) as call:
         reply = call.replies(500, 700, 300)
@@ -20,6 +22,7 @@ def test_r13_every_message_of_a_response_is_heard_in_order(engine: str) -> None:
         assert call.ear.items == [call.memory(item).voice for item in reply.items]
 
 
+@race("R13")
 def test_r13_an_item_need_not_wait_for_the_end_of_the_one_before(engine: str) -> None:
     """The items' last events may come bunched at the end of the response; the speech does not stop for them."""
     with Scene(engine) as call:
@@ -35,6 +38,7 @@ def test_r13_an_item_need_not_wait_for_the_end_of_the_one_before(engine: str) ->
         call.item_is(two, "full", 500)
 
 
+@race("R13")
 def test_r13_an_item_is_heard_although_the_one_before_has_not_been_ended(engine: str) -> None:
     """Its own marks are its evidence, and the next item's audio says that it is whole: nothing is cut."""
     with Scene(engine) as call:
@@ -50,6 +54,7 @@ def test_r13_an_item_is_heard_although_the_one_before_has_not_been_ended(engine:
         call.item_is(one, "full", 550)
 
 
+@race("R14")
 def test_r14_positions_count_from_the_item_s_own_start(engine: str) -> None:
     with Scene(engine) as call:
         reply = call.replies(3_000, 4_000)
@@ -61,6 +66,7 @@ def test_r14_positions_count_from_the_item_s_own_start(engine: str) -> None:
         call.item_is(two, "partial", 1_200)
 
 
+@race("R15")
 def test_r15_what_was_generated_and_never_heard_is_forgotten(engine: str) -> None:
     """Queued, announced, and announced only after the interrupt: each is in the list, so each is deleted."""
     with Scene(engine) as call:
@@ -80,6 +86,7 @@ def test_r15_what_was_generated_and_never_heard_is_forgotten(engine: str) -> Non
         assert kept == [playing]
 
 
+@race("R15")
 def test_r15_a_finished_response_s_unheard_items_are_deleted_at_once(engine: str) -> None:
     with Scene(engine) as call:
         reply = call.replies(1_000, 800, 600)
@@ -89,6 +96,7 @@ def test_r15_a_finished_response_s_unheard_items_are_deleted_at_once(engine: str
         call.does("clear", f"truncate {one} 400", f"delete {two}", f"delete {three}")
 
 
+@race("R23")
 def test_r23_all_items_queued_at_the_carrier_are_settled_each_at_its_own_place(engine: str) -> None:
     with Scene(engine) as call:
         items = [call.replies(1_000).item for _ in range(3)]
@@ -161,6 +169,7 @@ def test_a_response_without_items_completes_at_its_last_word(engine: str) -> Non
         assert call.resolves(ref, "completed").items == ()
 
 
+@race("R85")
 def test_an_item_that_ends_without_audio_holds_nobody_up(engine: str) -> None:
     with Scene(engine) as call:
         reply = call.replies(0, 300)
@@ -234,6 +243,7 @@ def test_a_function_call_reaches_the_application(engine: str) -> None:
         assert [each.item for each in call.resolves(ref, "completed").items] == [spoken]
 
 
+@race("R94")
 def test_a_function_call_behind_an_interrupt_is_fenced(engine: str) -> None:
     with Scene(engine) as call:
         ref = call.requests()
@@ -246,6 +256,7 @@ def test_a_function_call_behind_an_interrupt_is_fenced(engine: str) -> None:
         assert call.told(do.CallArrived) == []
 
 
+@race("R74")
 def test_words_reach_the_application_and_stop_at_the_interrupt(engine: str) -> None:
     with Scene(engine) as call:
         reply = call.replies(300, finished=False)

@@ -9,6 +9,7 @@ from bargein.runtime import actions as do
 from bargein.runtime.session import Settings
 from bargein.simulator.openai import Rules
 
+from .races import race
 from .scene import Scene, audio_delta, both_engines
 
 pytestmark = both_engines
@@ -16,6 +17,7 @@ pytestmark = both_engines
 # -- errors settle their own request -------------------------------------------------------------------
 
 
+@race("R63")
 def test_r63_a_refused_create_settles_its_handle_at_once(engine: str) -> None:
     """The server has made a response of its own that we do not know of yet."""
     with Scene(engine) as call:
@@ -34,6 +36,7 @@ def test_r63_a_refused_create_settles_its_handle_at_once(engine: str) -> None:
 
 
 @pytest.mark.parametrize("busy_code", ["conversation_already_has_active_response", None])
+@race("R63")
 def test_r63_a_refusal_that_names_nobody_is_matched_by_its_kind(
     engine: str, busy_code: str | None
 ) -> None:
@@ -75,6 +78,7 @@ def test_a_truncate_error_that_names_nobody_is_not_a_delete_s(engine: str) -> No
         assert call.outcome(one).memory == call.outcome(two).memory == "exact"
 
 
+@race("R64")
 def test_r64_an_error_that_concerns_nobody_settles_nobody(engine: str) -> None:
     with Scene(engine) as call:
         reply = call.replies(500, finished=False)
@@ -87,6 +91,7 @@ def test_r64_an_error_that_concerns_nobody_settles_nobody(engine: str) -> None:
         call.hears_ms(500)
 
 
+@race("R64")
 def test_r64_an_error_that_no_retry_heals_is_called_fatal(engine: str) -> None:
     with Scene(engine) as call:
         error = {"code": "insufficient_quota", "message": "pay"}
@@ -94,6 +99,7 @@ def test_r64_an_error_that_no_retry_heals_is_called_fatal(engine: str) -> None:
         assert [problem.fatal for problem in call.told(do.Problem)] == [True]
 
 
+@race("R65")
 def test_r65_the_error_for_a_cancel_is_benign_however_late_it_comes(engine: str) -> None:
     """The response finished before the cancel arrived; the last word was processed long before the error."""
     with Scene(engine) as call:
@@ -108,6 +114,7 @@ def test_r65_the_error_for_a_cancel_is_benign_however_late_it_comes(engine: str)
 
 
 @pytest.mark.parametrize("code", ["response_cancel_not_active", None, "surprise"])
+@race("R65")
 def test_r65_an_error_for_any_cancel_is_benign_whatever_its_code(
     engine: str, code: str | None
 ) -> None:
@@ -185,6 +192,7 @@ STAGES = {
 
 
 @pytest.mark.parametrize("stage", STAGES)
+@race("R82")
 def test_a_provider_that_leaves_resolves_every_handle_whatever_its_state(
     engine: str, stage: str
 ) -> None:

@@ -8,11 +8,13 @@ from bargein.runtime import actions as do
 from bargein.runtime.session import Settings
 from bargein.simulator.openai import Rules
 
+from .races import race
 from .scene import Scene, both_engines
 
 pytestmark = both_engines
 
 
+@race("R01")
 def test_r01_interrupt_before_created_is_cancelled_by_id_when_it_is_born(engine: str) -> None:
     """The handle does not wait for the server; the tombstone does."""
     with Scene(engine) as call:
@@ -35,6 +37,7 @@ def test_r01_interrupt_before_created_is_cancelled_by_id_when_it_is_born(engine:
         assert call.sent("media") == []
 
 
+@race("R01")
 def test_r01_a_second_interrupt_of_the_same_request_changes_nothing(engine: str) -> None:
     with Scene(engine) as call:
         ref = call.requests()
@@ -47,6 +50,7 @@ def test_r01_a_second_interrupt_of_the_same_request_changes_nothing(engine: str)
         call.does()
 
 
+@race("R01")
 def test_r01_of_two_unborn_requests_only_the_one_addressed_dies(engine: str) -> None:
     """The sibling is born first, the doomed one second: each is known by its name, not by its place."""
     with Scene(engine) as call:
@@ -74,6 +78,7 @@ INSTANTS = ("unwritten", "written", "created on the wire", "created", "audio arr
 
 @pytest.mark.parametrize("instant", INSTANTS)
 @pytest.mark.parametrize("cause", ["interrupt", "timeout"])
+@race("R02")
 def test_r02_a_withdrawal_has_one_outcome_at_every_instant(
     engine: str, cause: str, instant: str
 ) -> None:
@@ -140,6 +145,7 @@ def test_r02_a_withdrawal_has_one_outcome_at_every_instant(
 
 
 @pytest.mark.parametrize("cause", ["interrupt", "timeout"])
+@race("R02")
 def test_r02_a_doomed_response_whose_created_was_lost_is_cancelled_at_its_first_content(
     engine: str, cause: str
 ) -> None:
@@ -238,6 +244,7 @@ def test_lost_created_content_belongs_to_the_request_that_waits(engine: str) -> 
 
 
 @pytest.mark.parametrize("status", ["cancelled", "completed", "failed"])
+@race("R08")
 def test_r08_a_done_without_created_settles_the_request_it_names(
     engine: str, status: Literal["cancelled", "completed", "failed"]
 ) -> None:
@@ -251,6 +258,7 @@ def test_r08_a_done_without_created_settles_the_request_it_names(
         assert call.resolved[ref].verdict == verdicts[status]
 
 
+@race("R08")
 def test_r08_a_done_without_created_ends_the_wait_of_a_withdrawn_request(engine: str) -> None:
     with Scene(engine) as call:
         ref = call.requests()
@@ -262,6 +270,7 @@ def test_r08_a_done_without_created_ends_the_wait_of_a_withdrawn_request(engine:
         call.does(f"create {successor}")  # and no cancel: it is over
 
 
+@race("R08")
 def test_r08_a_done_that_names_nobody_we_know_settles_nobody(engine: str) -> None:
     """Without metadata and with an unknown id it is not ours; it passes to the application untouched."""
     with Scene(engine) as call:
@@ -276,6 +285,7 @@ def test_r08_a_done_that_names_nobody_we_know_settles_nobody(engine: str) -> Non
 
 @pytest.mark.parametrize("status", ["cancelled", "completed"])
 @pytest.mark.parametrize("cause", ["nobody", "interrupt", "timeout"])
+@race("R08")
 def test_r08_what_trails_behind_a_done_without_created_is_not_heard(
     engine: str, cause: str, status: Literal["cancelled", "completed"]
 ) -> None:
@@ -297,6 +307,7 @@ def test_r08_what_trails_behind_a_done_without_created_is_not_heard(
 
 
 @pytest.mark.parametrize("status", ["cancelled", "completed"])
+@race("R09")
 def test_r09_a_reply_after_the_timeout_is_a_ghost_and_stays_unheard(
     engine: str, status: Literal["cancelled", "completed"]
 ) -> None:
@@ -321,6 +332,7 @@ def test_r09_a_reply_after_the_timeout_is_a_ghost_and_stays_unheard(
 
 
 @pytest.mark.parametrize("cause", ["interrupt", "timeout"])
+@race("R10")
 def test_r10_the_tombstone_outlives_the_wait_for_the_slot(engine: str, cause: str) -> None:
     """Giving up the slot must not erase the evidence by which a very late birth is recognised."""
     settings = Settings(created_ms=1_000, settled_ms=2_000)
@@ -352,6 +364,7 @@ def test_r10_the_tombstone_outlives_the_wait_for_the_slot(engine: str, cause: st
         call.resolves(successor, "completed")
 
 
+@race("R10")
 def test_r10_a_ghost_born_after_the_wait_makes_others_wait_once_more_and_no_longer(
     engine: str,
 ) -> None:
@@ -386,6 +399,7 @@ def test_two_requests_whose_created_was_lost_both_come_to_an_end(engine: str) ->
         call.does(f"cancel {late}")
 
 
+@race("R10")
 def test_a_birth_that_names_a_request_long_forgotten_is_a_ghost(engine: str) -> None:
     """Our name on it is evidence enough: the request it names was answered, and nobody waits for another."""
     with Scene(engine) as call:
@@ -426,6 +440,7 @@ def test_a_second_birth_of_one_request_is_a_ghost(engine: str) -> None:
         call.item_is(reply.item, "full", 300)
 
 
+@race("R24")
 def test_r24_an_interrupt_before_the_first_audio_cancels_once_and_truncates_nothing(
     engine: str,
 ) -> None:
@@ -441,6 +456,7 @@ def test_r24_an_interrupt_before_the_first_audio_cancels_once_and_truncates_noth
         call.does()
 
 
+@race("R24", "R53")
 def test_r24_an_item_announced_without_audio_is_deleted_never_truncated(engine: str) -> None:
     """A truncate of an item that has no audio is an error; the delete waits for the response's end."""
     with Scene(engine) as call:
@@ -455,6 +471,7 @@ def test_r24_an_item_announced_without_audio_is_deleted_never_truncated(engine: 
         call.item_is(item, "skipped", 0)
 
 
+@race("R25")
 def test_r25_the_tools_of_a_request_that_was_stopped_are_not_run(engine: str) -> None:
     with Scene(engine) as call:
         ref = call.requests()
@@ -471,6 +488,7 @@ def test_r25_the_tools_of_a_request_that_was_stopped_are_not_run(engine: str) ->
 
 
 @pytest.mark.parametrize("cause", ["interrupt", "timeout", "hangup"])
+@race("R26")
 def test_r26_a_request_that_waits_for_its_turn_is_dropped_unwritten(
     engine: str, cause: str
 ) -> None:

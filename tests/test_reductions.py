@@ -328,7 +328,7 @@ def test_the_session_of_the_explorer_does_what_a_session_does() -> None:
             continue
         step = parts.session.step(at.session, taken)
         if taken.what == "deadline":
-            actions = parts.session._fire(plain, taken.how, taken.about)
+            actions = parts.session._fire(plain, taken.how, str(taken.about))
         else:
             actions = takes(plain, taken, 0)
         assert told(actions) == told(step.actions)
@@ -356,7 +356,7 @@ def test_the_watch_may_forget_what_it_forgets() -> None:
             if seed != run:
                 keeps, run = Remembering(), seed
             try:
-                keeps = keeps.after(act, step, parts.readings)
+                keeps = keeps.after(act, step, parts.readings, parts._wire(step))
                 seen = ""
             except Broken as found:
                 seen = found.number

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,9 +27,18 @@ from bargein.statemachines.loader import (
     load_provider,
     load_transport,
 )
-from bargein.statemachines.model import Machine, Provider, Table, Transport
+from bargein.statemachines.model import Machine, Provider, Table, Transport, Wire
 from bargein.statemachines.nodes import Entry, Mapping, Node, Scalar, Sequence, read
 from bargein.statemachines.tables import KINDS, Kind, kind_and_name
+from bargein.statemachines.vocabulary import (
+    HOOK_GUARDS,
+    HOOK_VARIABLES,
+    PACES,
+    PROVIDER_CAPABILITIES,
+    PROVIDER_EVENTS,
+    TRANSPORT_CAPABILITIES,
+    TRANSPORT_EVENTS,
+)
 
 TABLES = load_all()
 HERE = Place("here")
@@ -87,10 +97,10 @@ def test_where_finds_list_items_values_and_the_nearest_thing() -> None:
     """What is asked for may be a row of a list, a value, or not there."""
     playback = TABLES.machines["playback"]
     cell = ("states", "playing", "when", "interrupt")
-    assert _text_at(TABLES.where(playback, *cell, 0)).startswith("{if: heard")
-    assert _text_at(TABLES.where(playback, *cell, 1)).startswith("{go: skipped")
-    assert _text_at(TABLES.where(playback, *cell, 1, "do")).startswith("do: [forget")
-    assert _text_at(TABLES.where_value(playback, *cell, 1, "go")).startswith("skipped")
+    assert _text_at(TABLES.where(playback, *cell, 1)).startswith("{if: heard")
+    assert _text_at(TABLES.where(playback, *cell, 2)).startswith("{go: skipped")
+    assert _text_at(TABLES.where(playback, *cell, 2, "do")).startswith("do: [forget")
+    assert _text_at(TABLES.where_value(playback, *cell, 2, "go")).startswith("skipped")
     row = TABLES.where(playback, "states", "full", "when", "played")
     assert TABLES.where(playback, "states", "full", "when", "played", 0) == row
     assert TABLES.where(playback, "states", "full", "when", "played", "go", "on") == row
@@ -280,7 +290,9 @@ def test_an_extending_table_differs_only_in_what_it_says(azure: tuple[Tables, Pr
 
 def test_extending_merges_messages_to_their_depth(azure: tuple[Tables, Provider]) -> None:
     _, table = azure
-    response = table.send["create"]["response"]
+    create = table.send["create"]
+    assert isinstance(create, dict)
+    response = create["response"]
     assert "tools" not in response
     assert response["instructions"] == "fixed"
     assert response["metadata"] == {"client_event_id": "$request"}
@@ -417,6 +429,38 @@ def test_the_schema_lets_an_extending_table_be_short_but_not_wrong() -> None:
         assert list(validator.iter_errors(broken)), keys
 
 
+# The page.
+
+
+def test_the_page_of_the_grammar_names_every_word() -> None:
+    """docs/tables.md is the vocabulary for people: no word of it may be missing there."""
+    page = (ROOM.parent / "docs" / "tables.md").read_text("utf-8")
+    capabilities = PROVIDER_CAPABILITIES | TRANSPORT_CAPABILITIES
+    words = {
+        *PROVIDER_EVENTS,
+        *TRANSPORT_EVENTS,
+        *HOOK_VARIABLES,
+        *HOOK_GUARDS,
+        *PACES,
+        *capabilities,
+    }
+    words |= {value for values in capabilities.values() for value in values}
+    words |= {f"${name}" for names in HOOK_VARIABLES.values() for name in names}
+    keys = [key for cls in (Provider, Transport, Wire) for key in cls.__struct_encode_fields__]
+    for word in sorted(words | set(keys) - {"format"}):
+        assert re.search(rf"`{re.escape(word)}[`: ]|  {re.escape(word)}:", page), word
+
+
+def test_every_example_of_the_page_is_yaml() -> None:
+    page = (ROOM.parent / "docs" / "tables.md").read_text("utf-8")
+    examples = re.findall(r"^```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    assert len(examples) > 5
+    for example in examples:
+        found: list[Diagnostic] = []
+        assert read(example, "the page", found) is not None
+        assert not found
+
+
 # Whatever a file holds, it is read or refused.
 
 
@@ -476,9 +520,12 @@ def test_any_bytes_are_refused_politely(scratch: Path, content: bytes) -> None:
 
 
 def _copy(folder: Path) -> Path:
+    """The machines, one provider and one transport: what extends them would repeat each of their findings."""
     root = folder / "tables"
-    ignore = shutil.ignore_patterns("*.py", "__pycache__")
-    shutil.copytree(ROOM, root, ignore=ignore)
+    for name in FILES:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOM / name, root / name)
+    shutil.copytree(ROOM / "schema", root / "schema")
     return root
 
 

@@ -199,7 +199,7 @@ def test_json_holds_everything_and_nothing_else_is_said() -> None:
     assert [each["number"] for each in only["properties"]] == list(PROPERTIES)
     coverage = only["coverage"]
     assert coverage["rows"] == coverage["exercised"] + len(coverage["unexercised"])
-    assert only["sometimes"] == {"judged": False, "never": []}
+    assert only["sometimes"] == {"judged": False, "never": [], "not_asked_for": []}
     assert only["counterexample"] is None
     again = json.loads(run(*SMALL, "--json").stdout)
     assert steady(found) == steady(again)

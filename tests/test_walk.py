@@ -23,6 +23,7 @@ from bargein.runtime.errors import UsageError
 from bargein.runtime.session import Settings
 from bargein.scene_script import script, written_test
 from bargein.simulator.explorer import Search, without_collector
+from bargein.simulator.kinds import shared_audio
 from bargein.simulator.openai import Rules
 from bargein.simulator.properties import Broken
 from bargein.simulator.shrink import Run, ample, rerun, shrink
@@ -35,9 +36,18 @@ from bargein.simulator.walk import (
     Seen,
     Walk,
     interleaved,
+    walked_with,
 )
 from bargein.simulator.whims import WEIGHTS, Whims, kind_of
-from bargein.simulator.worlds import DELTA_MS, PLANS, Plan, make
+from bargein.simulator.worlds import (
+    CARRIERS,
+    DELTA_MS,
+    PLANS,
+    SERVERS,
+    Plan,
+    make,
+    plans_for,
+)
 
 from .mutants import MUTANTS, apply
 from .scene import Scene
@@ -169,6 +179,118 @@ def test_every_kind_of_act_comes_about() -> None:
             for seed in range(25):
                 kinds.update(kind_of(act) for act in at_random(plan, seed, 80))
     assert kinds >= WEIGHTS.keys()
+
+
+# -- Other providers and carriers --------------------------------------------------------------------
+
+
+def pairs() -> list[tuple[str, str]]:
+    """Every provider and every carrier of which there is a model, each at least once."""
+
+    def fits(pair: tuple[str, str]) -> bool:
+        try:
+            return bool(shared_audio(adapters.provider(pair[0]), adapters.transport(pair[1])))
+        except UsageError:
+            return False
+
+    found = list[tuple[str, str]]()
+    for turn, provider in enumerate(SERVERS):
+        carriers = [*CARRIERS][turn % len(CARRIERS) :] + [*CARRIERS][: turn % len(CARRIERS)]
+        found.append(next(pair for carrier in carriers if fits(pair := (provider, carrier))))
+    for carrier in CARRIERS.keys() - {carrier for _, carrier in found}:
+        found.append(next(pair for provider in SERVERS if fits(pair := (provider, carrier))))
+    return sorted(found)
+
+
+def walk_of(pair: tuple[str, str], **how: Any) -> Walk:  # noqa: ANN401
+    plans = walked_with(*pair)
+    return Walk(adapters.provider(pair[0]), adapters.transport(pair[1]), plans, **how)
+
+
+@pytest.mark.parametrize("pair", pairs(), ids="-".join)
+def test_every_provider_and_every_carrier_survives_a_short_walk(pair: tuple[str, str]) -> None:
+    """Some calls in each of its worlds."""
+    with without_collector():
+        for turn, _ in enumerate(walked_with(*pair)):
+            walk = walk_of(pair, count=Count(calls=turn * CALLS_IN_A_ROW), seed=2)
+            for _ in range(3):
+                assert walk.next_call() is None
+            assert walk.count.steps > 0 and walk.count.quiet > 0
+
+
+def test_openai_on_twilio_walks_through_every_world_as_it_is() -> None:
+    assert walked_with("openai", "twilio") == WALKED
+
+
+@pytest.mark.parametrize("pair", pairs(), ids="-".join)
+def test_a_server_does_on_a_walk_only_what_it_does_in_a_search(pair: tuple[str, str]) -> None:
+    """What the explorer leaves out with this server, a bigger world does not bring in."""
+    searched = {plan.name: plan for plan in plans_for(*pair)}
+    walked = walked_with(*pair)
+    assert {plan.name for plan in walked} - {"anything"} == searched.keys()
+    for plan in walked:
+        if plan.name in searched:
+            small = searched[plan.name]
+            assert (plan.vad, plan.rules, plan.carrier) == (small.vad, small.rules, small.carrier)
+        for name in ("deadlines", "beside", "scoped", "lost", "repeated", "speech_turns"):
+            if getattr(plan.limits, name):
+                assert any(getattr(each.limits, name) for each in searched.values()), name
+
+
+def test_a_call_without_names_is_the_same_whatever_was_walked_before_it() -> None:
+    pair = ("gemini", "browser")
+    usual, forgetful = walk_of(pair), walk_of(pair, remembered=1)
+    with without_collector():
+        for _ in range(10):
+            assert usual.next_call() is None and forgetful.next_call() is None
+    assert usual.count == forgetful.count
+
+
+def test_sessions_that_may_still_send_other_audio_are_told_apart() -> None:
+    """Turn for turn the session gives the same names, and only the audio says which speech it is."""
+    (plan,) = [plan for plan in walked_with("gemini", "browser") if plan.name == "superseded"]
+    gemini, browser = adapters.provider("gemini"), adapters.transport("browser")
+    world = interleaved(plan, gemini, browser)
+    at = world.start
+    for what in ("request", "server_receives"):
+        (move,) = [move for move in world.moves(at) if move[0].what == what]
+        at = world.follow(at, move)
+    said = list[Any]()
+    for _ in range(2):
+        (speaks,) = [c for c in world.server.choices(at.server) if c.act == "speaks"]
+        step = world.server.takes(at.server, speaks)
+        at, said = at._replace(server=step.after), [*said, *step.messages]
+    untimed = world.session
+    after = []
+    for message in (said[0], said[-1]):  # As much of the same turn, from another place.
+        session = untimed.sessions[at.session].copy()
+        session.provider_received(message, 0)
+        after.append(untimed._intern(session))
+    one, other = (untimed.sessions[each] for each in after)
+    assert one.key() == other.key()
+    assert after[0] != after[1]
+
+
+def test_what_is_cut_after_the_clock_had_it_heard_is_cut_where_the_clock_said() -> None:
+    """No mark tells of it: it was heard as far as it had come, and what came after that is to be forgotten."""
+    (plan,) = [plan for plan in WALKED if plan.name == "unmarked"]
+    world = interleaved(plan, *shipped())
+    at = world.start
+    for what in (
+        *("request", "server_receives", "creates", "server_arrives", "announces", "server_arrives"),
+        *("speaks", "server_arrives", "carrier_receives", "carrier_receives", "plays", "speaks"),
+        *("response", "item", "server_arrives"),
+    ):
+        at = world.follow(at, next(m for m in world.moves(at) if what in told_of(m[0])))
+    asked = [world.readings.asked(message) for message in at.to_server]
+    assert [(each.what, each.ms) for each in asked] == [("cancel", 0), ("truncate", DELTA_MS)]
+
+
+def told_of(act: Act) -> tuple[str, ...]:
+    """What is done, to what kind of timer, by which choice."""
+    if act.what == "deadline":
+        return (act.about[0],)
+    return (act.what, act.about.act if act.what == "chooses" else "")
 
 
 # -- What is found is made short --------------------------------------------------------------------
@@ -369,6 +491,10 @@ def test_a_finding_is_written_as_a_test_and_as_a_drawing(tmp_path: Path) -> None
         (["--state", "no/such/folder/walk.json"], "no such folder"),
         (["--transport", "pigeon"], "no transport 'pigeon'"),
         (["--engine", "steam"], "no engine 'steam'"),
+        (
+            ["--transport", "vonage", "--write-test", "test_x.py"],
+            "a Scene speaks openai and twilio",
+        ),
     ],
 )
 def test_a_mistake_is_one_clear_line(arguments: list[str], told: str) -> None:
@@ -376,6 +502,26 @@ def test_a_mistake_is_one_clear_line(arguments: list[str], told: str) -> None:
     assert result.exit_code == cli.USAGE
     assert told in result.stderr
     assert "Traceback" not in result.output
+
+
+def test_a_world_that_a_provider_cannot_be_in_is_one_clear_line() -> None:
+    arguments = ["walk", "gemini", "--transport", "browser", "--world", "beside"]
+    result = CliRunner().invoke(cli.app, arguments)
+    assert result.exit_code == cli.USAGE
+    assert "gemini cannot be in the world 'beside'; it can be in: calls" in result.stderr
+
+
+def test_another_provider_is_walked_and_what_it_finds_is_told_without_a_scene(
+    tmp_path: Path,
+) -> None:
+    """Scenes speak OpenAI and Twilio; the acts are told all the same."""
+    mutant("interrupt-frees-the-slot", tmp_path)
+    arguments = ["walk", "phonic", "--world", "superseded", "--tables", str(tmp_path)]
+    said = CliRunner().invoke(cli.app, arguments)
+    assert said.exit_code == cli.FINDING, said.output
+    assert "the server begins" in said.stdout
+    assert "As a Scene" not in said.stdout
+    assert "phonic on twilio: BROKEN" in said.stdout
 
 
 def test_a_state_is_not_taken_for_another_walk(tmp_path: Path) -> None:

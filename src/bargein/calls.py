@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import ssl
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -15,6 +16,7 @@ import yaml
 from rich.console import Console
 from rich.logging import RichHandler
 
+from bargein.runtime.adapter import ProviderAdapter
 from bargein.runtime.routing import BargeIn
 
 from .cli import FINDING, INTERRUPTED, RUN, Json, fail, print_json, say
@@ -23,7 +25,6 @@ Listen = Annotated[
     str, typer.Option(metavar="HOST:PORT", help="Where to listen; port 0: any free one.")
 ]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log every message as well.")]
-KEY_VARIABLE = "OPENAI_API_KEY"
 TOKEN_VARIABLE = "BARGEIN_CONTROL_TOKEN"
 
 
@@ -64,9 +65,15 @@ def demo(
 
 
 def bridge(
-    provider: Annotated[str, typer.Option(help="Whose model speaks: openai.")],
-    carrier: Annotated[str, typer.Option(help="Whose calls they are: twilio.")],
-    provider_url: Annotated[str, typer.Option(help="The provider's websocket, ws:// or wss://.")],
+    provider: Annotated[str, typer.Option(help="Whose model speaks, for instance openai.")],
+    carrier: Annotated[str, typer.Option(help="Whose calls they are, for instance twilio.")],
+    provider_url: Annotated[
+        str | None,
+        typer.Option(
+            help="The provider's websocket, ws:// or wss://, if not as its table says; "
+            "$key in it stands for the key."
+        ),
+    ] = None,
     listen: Listen = "127.0.0.1:8080",
     control: Annotated[
         str, typer.Option(metavar="HOST:PORT", help="The control API; `none` for none.")
@@ -79,8 +86,11 @@ def bridge(
         ),
     ] = None,
     key_env: Annotated[
-        str, typer.Option(help="The environment variable that holds the provider's key.")
-    ] = KEY_VARIABLE,
+        str | None,
+        typer.Option(
+            help="The environment variable that holds the provider's key, if not as its table says."
+        ),
+    ] = None,
     public_url: Annotated[
         str | None,
         typer.Option(help="How carriers reach this bridge, if a proxy hides it: https://HOST."),
@@ -90,6 +100,13 @@ def bridge(
     ] = None,
     mark_every_ms: Annotated[
         int | None, typer.Option(min=20, help="The resolution of what was heard.")
+    ] = None,
+    audio: Annotated[
+        str | None,
+        typer.Option(
+            help="The audio format, by the tables' names: pcm16. Default: the first that both sides speak.",
+            show_default=False,
+        ),
     ] = None,
     barge_in: Annotated[
         BargeIn,
@@ -111,9 +128,9 @@ def bridge(
 ) -> None:
     """Answer phone calls: carrier on one side, speech-to-speech model on the other.
 
-    The carrier's websocket is /CARRIER, its webhook /twiml. The provider's key comes from the environment
-    (OPENAI_API_KEY unless --key-env names another); off loopback the control API needs a token in
-    BARGEIN_CONTROL_TOKEN.
+    The carrier's websocket is /CARRIER, its webhook /answer (or /twiml). The provider's key comes from the
+    environment variable its table names, OPENAI_API_KEY for openai, unless --key-env names another; off loopback the
+    control API needs a token in BARGEIN_CONTROL_TOKEN.
     """
     from bargein import adapters
     from bargein.runtime.bridge import Bridge
@@ -123,17 +140,19 @@ def bridge(
 
     _log(verbose)
     host, port = _address(listen, "--listen")
-    key = os.environ.get(key_env)
-    if not key:
-        typer.echo(f"bargein: {key_env} is not set: the provider is asked without a key", err=True)
+    try:
+        its, ours = adapters.provider(provider), adapters.transport(carrier)
+    except BargeinError as error:
+        raise fail(str(error)) from None
+    key = _key(its, key_env, needed=provider_url is None)
     session = _settings(settings)
     at_control = None if control == "none" else _address(control, "--control")
 
     async def serve() -> None:
         async with (
             Bridge(
-                adapters.provider(provider),
-                adapters.transport(carrier),
+                its,
+                ours,
                 provider_url=provider_url,
                 api_key=key,
                 host=host,
@@ -141,6 +160,7 @@ def bridge(
                 session=session,
                 greet=greet,
                 settings=Settings(
+                    audio=audio,
                     created_ms=created_timeout_ms,
                     mark_every_ms=mark_every_ms,
                     barge_in=barge_in,
@@ -153,7 +173,8 @@ def bridge(
             ) as running,
             AsyncExitStack() as stack,
         ):
-            where = [f"calls:   {running.url}   webhook: http://{running.authority}/twiml"]
+            webhook = "" if running.webhook is None else f"   webhook: {running.webhook}"
+            where = [f"calls:   {running.url}{webhook}"]
             if at_control is not None:
                 (at, on), token = at_control, os.environ.get(TOKEN_VARIABLE)
                 api = Control(running.calls, host=at, port=on, token=token)
@@ -166,42 +187,67 @@ def bridge(
 
 
 def emulate(
-    provider: Annotated[str, typer.Argument(metavar="P", help="The provider to be: openai.")],
+    provider: Annotated[
+        str | None,
+        typer.Argument(metavar="P", help="The provider to be. Without one: list them, and stop."),
+    ] = None,
     listen: Listen = "127.0.0.1:9000",
     plans: Annotated[
         Path | None,
         typer.Option(help="YAML or JSON: what each response does, in order; the last repeats."),
     ] = None,
+    tls_cert: Annotated[
+        Path | None,
+        typer.Option(help="A certificate (PEM): listen with TLS, which some clients insist on."),
+    ] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option(help="Its key, if it is not in the same file.")
+    ] = None,
     verbose: Verbose = False,
 ) -> None:
-    """Be the provider's server on a local socket, for stock clients and your own.
+    """Be a provider's server on a local socket, for stock clients and your own.
 
     A plan says what one response does. All keys have defaults: created_after_ms, created, refuse,
     first_delta_after_ms, items ([{ms, kind: message|text|function_call, text, name}]), delta_ms, speed,
     trailing_deltas, done_after_cancel_ms, end (completed|failed|incomplete|cancelled|never),
-    drop_connection_after_ms.
+    drop_connection_after_ms. What a provider's wire cannot say is left unsaid. The caller speaks wherever their
+    audio is not silence.
     """
-    from bargein.simulator.emulator import Emulator, load_plans, serve
+    from bargein.simulator.emulator import EMULATED, NO_WEBSOCKET, Emulator, load_plans, serve
     from bargein.statemachines.diagnostics import did_you_mean
 
-    if provider != "openai":
-        raise fail(f"no emulator of {provider!r}{did_you_mean(provider, ['openai'])}")
+    if provider is None:
+        for name, each in EMULATED.items():
+            say(f"{name:<14} {each.client}")
+        for name, why in NO_WEBSOCKET.items():
+            say(f"{name:<14} cannot be emulated: {why}")
+        return
+    if provider in NO_WEBSOCKET:
+        raise fail(f"no emulator of {provider!r}: {NO_WEBSOCKET[provider]}")
+    if provider not in EMULATED:
+        hint = did_you_mean(provider, list(EMULATED))
+        raise fail(f"no emulator of {provider!r}{hint or '; `bargein emulate` lists them'}")
     host, port = _address(listen, "--listen")
     try:
         loaded = [] if plans is None else load_plans(plans)
     except (OSError, ValueError) as error:
         raise fail(f"{plans}: {error}") from None
+    tls = _tls(tls_cert, tls_key)
 
     def ready(emulator: Emulator) -> None:
         say(f"{provider}: {emulator.url}   (base URL for clients: {emulator.base_url})")
 
     def log(connection: int, direction: str, message: str | bytes) -> None:
         arrow = "<-" if direction == "received" else "->"
-        shown = message if len(message) <= 200 else f"{message[:200]!s} … {len(message)}"
-        say(f"[{connection}] {arrow} {shown!s}")
+        if isinstance(message, bytes):
+            shown = f"{len(message)} bytes"
+        else:
+            shown = message if len(message) <= 200 else f"{message[:200]} … {len(message)}"
+        say(f"[{connection}] {arrow} {shown}")
 
     async def run() -> None:
-        await serve(host, port, loaded, on_event=log if verbose else None, on_ready=ready)
+        shown = log if verbose else None
+        await serve(host, port, loaded, provider=provider, tls=tls, on_event=shown, on_ready=ready)
 
     _serve(run, OSError)
 
@@ -282,11 +328,35 @@ async def _end_when_killed(scope: anyio.CancelScope) -> None:
             scope.cancel()
 
 
+def _key(provider: ProviderAdapter, named: str | None, *, needed: bool) -> str | None:
+    """The provider's key, from the variable that was `named` or else the one its table names."""
+    variable = named or (provider.connect and provider.connect.key)
+    key = os.environ.get(variable) if variable else None
+    if variable and not key:
+        if needed:
+            raise fail(f"{variable} is not set: it holds the key of {provider.name}")
+        typer.echo(f"bargein: {variable} is not set: the provider is asked without a key", err=True)
+    return key or None
+
+
 def _address(text: str, option: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
     if not host or not port.isdigit() or int(port) > 65535:
         raise fail(f"{option} {text!r}: expected HOST:PORT, like 127.0.0.1:8080")
     return host.strip("[]"), int(port)
+
+
+def _tls(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
+    if certificate is None:
+        if key is not None:
+            raise fail("--tls-key needs --tls-cert")
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(certificate, key)
+    except OSError as error:
+        raise fail(f"--tls-cert {certificate}: {error}") from None
+    return context
 
 
 def _settings(path: Path | None) -> dict[str, Any]:

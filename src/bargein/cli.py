@@ -151,7 +151,10 @@ def generate(
 def diagram(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME]...", help="Machines, providers, transports. Default: all."),
+        typer.Argument(
+            metavar="[NAME]...",
+            help="Machines, providers, transports, or `guarantees`. Default: all.",
+        ),
     ] = None,
     check: Check = False,
     json: Json = False,
@@ -161,11 +164,13 @@ def diagram(
 ) -> None:
     """Draw the state machines, and each provider's and carrier's words on them, into diagrams/.
 
-    Markdown with Mermaid, which GitHub and GitLab render as it is.
+    Markdown with Mermaid, which GitHub and GitLab render as it is. What an interruption is worth with each provider
+    on each carrier, and who does what, is written into docs/guarantees.md.
     """
     from bargein.codegen.errors import GenerateError
     from bargein.codegen.generate import find_repository
     from bargein.diagrams import draw
+    from bargein.statemachines.authority import Clash
     from bargein.statemachines.explain import UnknownName
 
     with tables_must_be_right():
@@ -174,6 +179,8 @@ def diagram(
             changes = draw.check(folder, names or None)
             if not check:
                 draw.write(folder, names or None)
+        except Clash as clash:
+            raise fail(f"{clash}; nothing was written", FINDING) from None
         except (GenerateError, UnknownName) as error:
             raise fail(str(error)) from None
     _report_changes([(c.path, c.diff) for c in changes], "bargein diagram", check, json, "drawings")
@@ -202,6 +209,9 @@ def explain(
     machine: Annotated[str, typer.Argument(help="response or playback.")],
     state: Annotated[str, typer.Argument(help="A state of that machine: timed_out.")],
     event: Annotated[str, typer.Argument(help="An event of that machine: created.")],
+    tables: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="A folder of your own tables too.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """What happens, which wire messages go out, why, and where it is declared.
@@ -213,8 +223,13 @@ def explain(
     from bargein.statemachines.loader import load_all
 
     with tables_must_be_right():
+        known = load_all()
+        if tables is not None:
+            from bargein.codegen.generate import load
+
+            known = load(tables).over(known)
         try:
-            explanation = look_up(load_all(), peer, machine, state, event)
+            explanation = look_up(known, peer, machine, state, event)
         except UnknownName as error:
             raise fail(str(error)) from None
     if json:
@@ -225,8 +240,11 @@ def explain(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line. Ctrl-C ends with status 130 and no trace."""
-    from bargein import calls, verify, walk  # here, because they need what is above
+    # Here, because they need what is above.
+    from bargein import calls, guarantees, new_provider, verify, walk
 
+    guarantees.add_to(app)
+    new_provider.add_to(app)
     verify.add_to(app)
     walk.add_to(app)
     calls.add_to(app)

@@ -15,7 +15,7 @@ from bargein.diagrams.sequence import Change, Lane, Row, Step, Story
 from bargein.simulator.explorer import Counterexample
 from bargein.simulator.properties import PROPERTIES, Broken
 from bargein.simulator.rerun import Leg, walk
-from bargein.simulator.untimed import Input, written
+from bargein.simulator.untimed import Input
 from bargein.simulator.untimed import Step as SessionStep
 from bargein.simulator.world import LOST, State, World
 
@@ -163,7 +163,9 @@ class _Teller:
         rows = self._places.received("provider", message)
         self._session(leg, Input("from_server", message), text, "server", rows)
 
-    def _server_says(self, at: State, messages: Iterable[str], changes: tuple[Change, ...]) -> None:
+    def _server_says(
+        self, at: State, messages: Iterable[str | bytes], changes: tuple[Change, ...]
+    ) -> None:
         for message in messages:
             text = self._messages.from_server(at, message)
             self._under_way["session"].append(text)
@@ -212,7 +214,7 @@ class _Teller:
         self,
         leg: Leg,
         carrier: int,
-        message: str,
+        message: str | bytes,
         text: str,
         rows: tuple[Row, ...] = (),
         violates: bool = False,
@@ -225,7 +227,7 @@ class _Teller:
         self._carrier_says(said.messages)
         return said.after
 
-    def _carrier_says(self, messages: Iterable[str]) -> None:
+    def _carrier_says(self, messages: Iterable[str | bytes]) -> None:
         for message in messages:
             text = self._messages.from_carrier(message)
             self._under_way[""].append(text)
@@ -264,7 +266,7 @@ class _Teller:
         at, carrier, waiting = leg.before, leg.before.carrier, len(leg.before.to_carrier)
         for place, action in enumerate(step.actions):
             kind: Kind = "violation" if place == culprit else "message"
-            said = written(action)
+            said = self._world.session.written(action)
             if said is None:
                 told = spoken(action)
                 if told is not None or place == culprit:
@@ -307,9 +309,11 @@ class _Teller:
         if leg.broken is None:
             return None
         watch, readings = self._world.watches[leg.before.watch], self._world.readings
+        wire = tuple(map(self._world.session.written, step.actions))
         for many in range(len(step.actions) + 1):
             try:
-                watch.after(given, step._replace(actions=step.actions[:many]), readings)
+                some = step._replace(actions=step.actions[:many])
+                watch.after(given, some, readings, wire[:many])
             except Broken as broken:
                 if broken.finding == leg.broken.finding:
                     return many - 1

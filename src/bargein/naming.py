@@ -88,23 +88,24 @@ class Messages:
         self._places = places
         self._names = names
 
-    def from_server(self, at: State, message: str) -> str:
+    def from_server(self, at: State, message: str | bytes) -> str:
         """What the server says."""
         if message == LOST:
             return "the connection is lost"
-        kind, told = self._places.kind("provider", message), self._readings.told(message)
-        if told is None:
+        kind, said = self._places.kind("provider", message), self._readings.told(message)
+        if not said:
             return kind
+        told = said[-1]
         return _line(kind, *_told(told), told.op and f"about {self._names.operation(at, told.op)}")
 
-    def to_server(self, message: str) -> str:
+    def to_server(self, message: str | bytes) -> str:
         """What the session asks of the server."""
         asked = self._readings.asked(message)
         cut = f"at {asked.ms} ms" if asked.what == "truncate" else ""
         kind = self._places.kind("provider", message)
         return _line(kind, asked.request or asked.response, asked.item, cut)
 
-    def to_carrier(self, at: State, message: str) -> str:
+    def to_carrier(self, at: State, message: str | bytes) -> str:
         """What the session orders of the carrier."""
         order = self._readings.ordered(message)
         kind = self._places.kind("transport", message)
@@ -113,8 +114,10 @@ class Messages:
             return _line(kind, item, f"{order.from_ms} to {order.to_ms} ms")
         return _line(kind, order.mark)
 
-    def from_carrier(self, message: str) -> str:
+    def from_carrier(self, message: str | bytes) -> str:
         """What the carrier says."""
+        if message == LOST:
+            return "the carrier is gone"
         returned = self._readings.returned(message)
         return _line(self._places.kind("transport", message), returned.mark)
 

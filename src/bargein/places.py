@@ -83,24 +83,24 @@ class Places:
 
     # -- messages ---------------------------------------------------------------------------------------
 
-    def kind(self, side: Side, message: str) -> str:
+    def kind(self, side: Side, message: str | bytes) -> str:
         """What the other side calls a message."""
         return self._adapters[side].kind(message) or "a message"
 
-    def received(self, side: Side, message: str) -> tuple[Row, ...]:
+    def received(self, side: Side, message: str | bytes) -> tuple[Row, ...]:
         """The rows by which a message of the other side is read."""
         peer, kind = self._peers[side], self.kind(side, message)
         becomes = dict(peer.received()).get(kind)
         if becomes is None:
             return ()
-        events = " and ".join(fields["event"] for fields in becomes)
+        events = " and ".join(dict.fromkeys(str(fields["event"]) for fields in becomes))
         read = Row(self.place(peer, "receive", kind), f"read as {events}")
         return (read, *self._meanings(side, message))
 
-    def sent(self, side: Side, message: str) -> tuple[Row, ...]:
+    def sent(self, side: Side, message: str | bytes) -> tuple[Row, ...]:
         """The rows by which a message of ours is said: the hooks that send it, and its shape."""
         peer, kind = self._peers[side], self.kind(side, message)
-        names = [name for name, shape in peer.send.items() if _tagged(peer, shape) == kind]
+        names = [name for name, shape in peer.send.items() if peer.kind_of(shape) == kind]
         return tuple([row for name in names[:1] for row in self._said(peer, name)])
 
     def _said(self, peer: Provider | Transport, name: str) -> Iterator[Row]:
@@ -110,7 +110,7 @@ class Places:
                     yield Row(self.place(peer, "hooks", hook, at), f"{hook} {_hook(entry)}")
         yield Row(self.place(peer, "send", name), f"send {name}")
 
-    def _meanings(self, side: Side, message: str) -> Iterator[Row]:
+    def _meanings(self, side: Side, message: str | bytes) -> Iterator[Row]:
         peer, adapter = self._peers[side], self._adapters[side]
         if not isinstance(peer, Provider):
             return
@@ -132,12 +132,6 @@ def rows(machines: Iterable[Machine]) -> list[RowId]:
         for state, event, cell in machine.cells()
         for at in range(len(cell))
     ]
-
-
-def _tagged(peer: Provider | Transport, shape: object) -> object:
-    for key in peer.wire.tag.split("."):
-        shape = shape.get(key) if isinstance(shape, dict) else None
-    return shape
 
 
 def _hook(entry: Hook) -> str:

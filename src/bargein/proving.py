@@ -20,8 +20,9 @@ from bargein.diagrams.sequence import markdown
 from bargein.runtime.adapter import ProviderAdapter, TransportAdapter
 from bargein.runtime.errors import UsageError
 from bargein.simulator import rerun
+from bargein.simulator.kinds import common_audio
 from bargein.simulator.verify import verify
-from bargein.simulator.worlds import CARRIERS, PLANS, SERVERS, Plan, bounded
+from bargein.simulator.worlds import CARRIERS, PLANS, SERVERS, Plan, bounded, plans_for
 from bargein.statemachines.diagnostics import did_you_mean
 from bargein.statemachines.loader import load_all
 from bargein.statemachines.tables import ROOM, Tables
@@ -44,7 +45,7 @@ class Asked(Struct, kw_only=True, frozen=True):
     """What the command line asks for; see `verify.py`."""
 
     provider: str | None
-    transport: str
+    transport: str | None
     tables: Path | None
     worlds: list[str]
     bounds: list[str]
@@ -75,6 +76,8 @@ def prove(asked: Asked) -> None:
     with tables_must_be_right(), told_plainly():
         folder, behind, tables = tables_of(asked)
         pairs = pairs_of(asked, tables)
+        verified = {name for pair in pairs for name in pair}
+        behind = [path for path in behind if Path(path).stem in verified]
         for path in behind if not asked.json else ():
             text = f"{path} is behind its table: this verifies what `bargein generate` would write"
             errors.print(text, soft_wrap=True)
@@ -176,22 +179,36 @@ def tables_of(asked: Asked) -> tuple[Path, list[str], Tables]:
 
 
 def pairs_of(asked: Asked, tables: Tables) -> list[tuple[str, str]]:
-    """Which providers are verified on which carriers."""
+    """Which providers are verified on which carriers: those asked for, as far as they share an audio format.
+
+    Without a word about the carrier each provider gets the first that speaks what it speaks.
+    """
     if asked.provider is not None:
         known_or_fail("provider", asked.provider, tables.providers)
         _modelled("provider", asked.provider, SERVERS)
-    if asked.transport != "all":
+    if asked.transport not in (None, "all"):
         known_or_fail("transport", asked.transport, tables.transports)
         _modelled("transport", asked.transport, CARRIERS)
     providers = (
-        [asked.provider] if asked.provider else [p for p in tables.providers if p in SERVERS]
+        [asked.provider] if asked.provider else [p for p in SERVERS if p in tables.providers]
     )
-    transports = (
-        [t for t in tables.transports if t in CARRIERS]
-        if asked.transport == "all"
-        else [asked.transport]
-    )
-    return [(provider, transport) for provider in providers for transport in transports]
+    carriers = [t for t in CARRIERS if t in tables.transports]
+    pairs = []
+    for provider in providers:
+        wanted = carriers if asked.transport in (None, "all") else [asked.transport]
+        speaks = [t for t in wanted if _speak(tables, provider, t)]
+        pairs += [(provider, t) for t in (speaks[:1] if asked.transport is None else speaks)]
+    if not pairs:
+        formats = ", ".join(tables.providers[providers[0]].audio)
+        whom = asked.transport or "any carrier"
+        raise fail(f"{providers[0]} shares no audio format with {whom}: it speaks {formats}")
+    return pairs
+
+
+def _speak(tables: Tables, provider: str, transport: str) -> bool:
+    """Whether they have an audio format in common."""
+    first, second = tables.providers[provider], tables.transports[transport]
+    return common_audio(provider, first.audio, transport, second.audio) is not None
 
 
 def _modelled(side: str, name: str, models: Collection[str]) -> None:
@@ -212,6 +229,8 @@ def _run(
     watching: Watching,
 ) -> Run:
     provider, transport = adapters_of(folder, pair)
+    fitted = plans_for(*pair, plans)
+    plans = tuple([bounded(plan, **read_bounds(asked.bounds)) for plan in fitted])
     places = Places(tables, folder, provider, transport)
     watching.begins(len(plans), asked.jobs)
     began = time.perf_counter()
@@ -231,7 +250,7 @@ def _run(
         tables=places.named(folder),
         behind=[],
         engine=asked.engine,
-        whole=_is_whole(plans),
+        whole=_is_whole(plans, plans_for(*pair)),
         seconds=time.perf_counter() - began,
     )
     if report.counterexample is not None and report.broken is not None:
@@ -246,14 +265,14 @@ def adapters_of(folder: Path, pair: tuple[str, str]) -> tuple[ProviderAdapter, T
     return first.ADAPTER, second.ADAPTER
 
 
-def _is_whole(plans: tuple[Plan, ...]) -> bool:
-    """All worlds, and none of them narrower than it comes."""
+def _is_whole(plans: tuple[Plan, ...], own: tuple[Plan, ...]) -> bool:
+    """All worlds of the pair, and none of them narrower than it comes."""
     narrower = (
         bounds_of(plan)[name] < value
-        for plan, own in zip(plans, PLANS, strict=False)
-        for name, value in bounds_of(own).items()
+        for plan, usual in zip(plans, own, strict=False)
+        for name, value in bounds_of(usual).items()
     )
-    return len(plans) == len(PLANS) and not any(narrower)
+    return len(plans) == len(own) and not any(narrower)
 
 
 @contextmanager

@@ -39,6 +39,7 @@ from bargein.simulator.rerun import plan, rerun
 
 WORLD = plan(
     {world!r},
+    ({provider!r}, {transport!r}),
     {bounds},
 )
 

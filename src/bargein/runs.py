@@ -43,7 +43,7 @@ class Run(Struct, kw_only=True):
     @property
     def never(self) -> list[str]:
         """What must sometimes happen and never does."""
-        return self.report.never if self.whole and self.report.verdict == "never" else []
+        return self.report.sometimes.never if self.whole and self.report.verdict == "never" else []
 
     @property
     def all_rows(self) -> list[RowId]:
@@ -60,7 +60,7 @@ class Run(Struct, kw_only=True):
 
     def place_of_never(self, what: str) -> str | None:
         """Where the table has the row that never fires."""
-        for row in self.report.unexercised:
+        for row in self.report.sometimes.unexercised:
             machine, state, event, _ = row
             if what.startswith(f"{machine}: {state}, {event}"):
                 told = self.places.rule(row)

@@ -22,6 +22,9 @@ from bargein.simulator.whims import kind_of
 from bargein.simulator.world import World
 from bargein.simulator.worlds import DELTA_MS, Plan, make
 
+SPOKEN: Final = ("openai", "twilio")
+"""The provider and the carrier that Scenes speak to."""
+
 _DIVERGES: Final = ("message_lost", "loses_connection", "falls_silent")
 """After these the server may remember what the session could not make it forget."""
 
@@ -64,10 +67,8 @@ def script(
 
     :raises UsageError: if Scenes do not speak to this provider or this carrier.
     """
-    if (provider.name, transport.name) != ("openai", "twilio"):
-        raise UsageError(
-            f"a Scene speaks openai and twilio, not {provider.name} and {transport.name}"
-        )
+    if (provider.name, transport.name) != SPOKEN:
+        raise UsageError(no_scene(provider.name, transport.name))
     plan = ample(plan)
     walked = interleaved(plan, provider, transport, engine)
     limits = replace(plan.limits, lag=AMPLE, backlog_ms=AMPLE)
@@ -110,6 +111,11 @@ def written_test(
         script="\n".join(f"        {line}" for line in lines),
     )
     return format_python({"test_found.py": text})["test_found.py"]
+
+
+def no_scene(provider: str, transport: str) -> str:
+    """Why a run with these two cannot be spelled."""
+    return f"a Scene speaks {' and '.join(SPOKEN)}, not {provider} and {transport}"
 
 
 def _unreduced(

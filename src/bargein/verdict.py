@@ -156,9 +156,12 @@ def _property(name: str, says: str) -> Text:
 
 
 def _show_coverage(run: Run, console: Console) -> None:
-    every, left = run.all_rows, run.report.unexercised
+    every, found = run.all_rows, run.report.sometimes
     console.print()
-    console.print(f"rows of the tables exercised: {len(every) - len(left)} of {len(every)}")
+    console.print(
+        f"rows of the tables exercised: {len(every) - len(found.unexercised)} of {len(every)}"
+    )
+    left = [row for row in found.unexercised if row not in found.exempt]
     told = [(run.places.rule(row), run.places.does_nothing(row)) for row in left]
     if any(not nothing for _, nothing in told):
         console.print("never exercised:")
@@ -167,6 +170,13 @@ def _show_coverage(run: Run, console: Console) -> None:
     if any(nothing for _, nothing in told):
         console.print("never exercised; the table says that they do nothing:")
         for place, words in _together([row for row in left if run.places.does_nothing(row)], run):
+            console.print(f"  {place}  {words}", soft_wrap=True)
+    for why in dict.fromkeys([*found.exempt_outcomes.values(), *found.exempt.values()]):
+        console.print(f"not asked for, since {why}:", soft_wrap=True)
+        for what in [what for what, reason in found.exempt_outcomes.items() if reason == why]:
+            console.print(f"  {what}")
+        silent = [row for row, reason in found.exempt.items() if reason == why]
+        for place, words in _together(silent, run):
             console.print(f"  {place}  {words}", soft_wrap=True)
     if not run.whole:
         console.print("What must sometimes happen is judged only when all worlds are searched.")
@@ -180,7 +190,7 @@ def _show_coverage(run: Run, console: Console) -> None:
 
 def as_json(run: Run) -> dict[str, Any]:
     """Everything about one run, of plain values."""
-    left = run.report.unexercised
+    found = run.report.sometimes
     return {
         "provider": run.report.provider,
         "transport": run.report.transport,
@@ -205,13 +215,18 @@ def as_json(run: Run) -> dict[str, Any]:
         "sometimes": {
             "judged": run.whole and run.report.verdict in ("holds", "never"),
             "never": [{"what": w, "place": run.place_of_never(w)} for w in run.never],
+            "not_asked_for": [{"what": w, "why": y} for w, y in found.exempt_outcomes.items()],
         },
         "coverage": {
             "rows": len(run.all_rows),
-            "exercised": len(run.all_rows) - len(left),
+            "exercised": len(run.all_rows) - len(found.unexercised),
             "unexercised": [
-                asdict(run.places.rule(row)) | {"does_nothing": run.places.does_nothing(row)}
-                for row in left
+                asdict(run.places.rule(row))
+                | {
+                    "does_nothing": run.places.does_nothing(row),
+                    "not_asked_for": found.exempt.get(row),
+                }
+                for row in found.unexercised
             ],
         },
         "counterexample": _counterexample_json(run),

@@ -23,8 +23,14 @@ def verify(
         ),
     ] = None,
     transport: Annotated[
-        str, typer.Option(metavar="T", help="The carrier; `all`: every one there is a model of.")
-    ] = "twilio",
+        str | None,
+        typer.Option(
+            metavar="T",
+            help="The carrier; `all`: every one there is a model of. Default: twilio, or the first that speaks "
+            "the provider's audio.",
+            show_default=False,
+        ),
+    ] = None,
     tables: Annotated[
         Path | None,
         typer.Option(

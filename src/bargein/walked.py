@@ -8,8 +8,8 @@ from rich.console import Console
 from bargein.diagrams.sequence import Story, table
 from bargein.simulator.properties import PROPERTIES
 from bargein.simulator.shrink import Run
+from bargein.simulator.sometimes import OUTCOMES
 from bargein.simulator.state import Act
-from bargein.simulator.verify import OUTCOMES
 from bargein.simulator.walk import Found, Walk
 
 from .places import Places
@@ -198,7 +198,7 @@ def told(act: Act) -> str:
         case "time_passes":
             return f"nothing else can happen; the time of {about[0]} {about[1]} is up"
         case "chooses":
-            whom = about.item or about.response
+            whom = getattr(about, "item", "") or about.response
             return " ".join(
                 filter(None, ("the server", about.act.replace("_", " "), whom, about.how))
             )

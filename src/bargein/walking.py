@@ -24,15 +24,16 @@ from bargein.simulator.walk import (
     Seen,
     Walk,
     interleaved,
+    walked_with,
 )
 from bargein.simulator.worlds import Plan, bounded
-from bargein.statemachines.diagnostics import did_you_mean
+from bargein.statemachines.diagnostics import did_you_mean, listed
 
 from . import proving
 from .cli import FINDING, INTERRUPTED, OK, fail, print_json, say, tables_must_be_right
 from .counterexample import story
 from .places import Places
-from .scene_script import script, written_test
+from .scene_script import SPOKEN, no_scene, script, written_test
 from .strides import Strides
 from .verdict import list_json, show_list
 from .walked import Shrunk, Walked, show
@@ -100,6 +101,8 @@ def go(wanted: Wanted) -> None:
         pairs = proving.pairs_of(asked, tables)
         if len(pairs) > 1:
             raise fail("name one provider and one transport: each has a walk of its own")
+        _can_be_told(wanted, pairs[0])
+        plans = _possible(plans, pairs[0])
         adapters = proving.adapters_of(folder, pairs[0])
         walked = Walked(Places(tables, folder, *adapters), _command(wanted, pairs[0]))
         saved = _read(wanted)
@@ -178,7 +181,7 @@ def _whose(
 
 
 def _has_scenes(walk: Walk) -> bool:
-    return (walk.provider.name, walk.transport.name) == ("openai", "twilio")
+    return (walk.provider.name, walk.transport.name) == SPOKEN
 
 
 # -- its place ------------------------------------------------------------------------------------------------
@@ -248,6 +251,21 @@ def _plans(wanted: Wanted) -> tuple[Plan, ...]:
             raise fail(f"no world '{name}'{did_you_mean(name, known)}")
     bounds = proving.read_bounds(wanted.bounds)
     return tuple(bounded(plan, **bounds) for plan in WALKED if not names or plan.name in names)
+
+
+def _possible(plans: tuple[Plan, ...], pair: tuple[str, str]) -> tuple[Plan, ...]:
+    """The worlds that the two can be in; one that was named must be among them."""
+    found = walked_with(*pair, plans)
+    if not found:
+        named = listed([plan.name for plan in plans])
+        there = ", ".join(plan.name for plan in walked_with(*pair))
+        raise fail(f"{pair[0]} cannot be in the world {named}; it can be in: {there}")
+    return found
+
+
+def _can_be_told(wanted: Wanted, pair: tuple[str, str]) -> None:
+    if wanted.write_test is not None and pair != SPOKEN:
+        raise fail(f"--write-test writes a Scene: {no_scene(*pair)}")
 
 
 def _command(wanted: Wanted, pair: tuple[str, str]) -> str:
