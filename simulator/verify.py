@@ -184,13 +184,11 @@ class _Run:
             try:
                 for future in as_completed(futures):
                     yield future.result()
-            except (
-                BaseException
-            ):  # Of no interest any more: what is left after a counterexample, or Ctrl-C.
+            except BaseException:  # After a counterexample, or Ctrl-C, the rest is of no interest.
                 for process in multiprocessing.active_children():
                     process.terminate()
-                raise
                 pool.shutdown(cancel_futures=True)
+                raise
 
     def judged(self, worlds: list[WorldReport]) -> Report:
         """The verdict on all worlds together."""
