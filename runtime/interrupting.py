@@ -67,7 +67,9 @@ class Interrupting(Identity):
         self.cut_unborn = self.by_turns and self.turn is None
         self.cover(None, "vad", stopped=True, number=_number(event.response))
         named = self.by_server.get(event.response or "")
-        if named is not None and self.endless:  # There will be no other last word. Late audio may come.
+        if (
+            named is not None and self.endless
+        ):  # There will be no other last word. Late audio may come.
             named.holds_slot, named.deadline_ms = False, None
 
     def _corrected(self, event: ev.Corrected) -> None:
