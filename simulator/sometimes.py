@@ -154,7 +154,7 @@ RULES: Final = (
     Rule(
         "a response has no last word",
         lambda kind, _: not kind.finishes,
-        lambda at: at.event == "finished",
+        lambda at: at.event in ("finished", "stopped"),
     ),
     Rule(
         "no message announces a birth: a response begins with its content",
