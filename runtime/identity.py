@@ -49,7 +49,7 @@ class Identity(Lifecycle):
 
     def _is_stopped(self, server_id: str) -> bool:
         """Whether a response nobody has heard of was over before anything of it came."""
-        number = _number(server_id) if self.provider.numbered else None
+        number = number_of(server_id) if self.provider.numbered else None
         return number is not None and number < self.stopped_number
 
     def _in_turn(self, item_id: str | None) -> Response | None:
@@ -193,6 +193,6 @@ class Identity(Lifecycle):
             self.out.append(Fenced(server_id, "late"))
 
 
-def _number(name: str | None) -> int | None:
+def number_of(name: str | None) -> int | None:
     """The number in a name that is one."""
     return int(name) if name is not None and name.isascii() and name.isdigit() else None

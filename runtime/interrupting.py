@@ -4,7 +4,7 @@ from typing import Literal
 
 from . import events as ev
 from .actions import CallerHeard, Corrected
-from .identity import Identity, _number
+from .identity import Identity, number_of
 from .lifecycle import TOMBSTONES
 from .records import Interrupted
 
@@ -35,8 +35,8 @@ class Interrupting(Identity):
             and not (stopped and response.state == "requested")
         ]
         if stopped and self.provider.numbered and number is not None:
-            covered = [each for each in covered if (_number(each.server_id) or 0) <= number]
-        numbers = [found for each in covered if (found := _number(each.server_id)) is not None]
+            covered = [each for each in covered if (number_of(each.server_id) or 0) <= number]
+        numbers = [found for each in covered if (found := number_of(each.server_id)) is not None]
         if self.provider.numbered:
             self.stopped_number = max([self.stopped_number, number or 0, *numbers])
         report.covered = [response.ref for response in covered]
@@ -65,7 +65,7 @@ class Interrupting(Identity):
                 response.left_to_server = False  # It has kept its word.
                 response.begun |= self.by_turns
         self.cut_unborn = self.by_turns and self.turn is None
-        self.cover(None, "vad", stopped=True, number=_number(event.response))
+        self.cover(None, "vad", stopped=True, number=number_of(event.response))
         named = self.by_server.get(event.response or "")
         if (
             named is not None and self.endless

@@ -294,7 +294,7 @@ class Session(Carrying):
             self.hung_up,
             self.told_not_to_interrupt,
             self.manual_turns,
-            self.answer_due,
+            self.answer_due and self.answer_due_ms,
             self.cut_unborn,
             (self.echoes, self.caller_waits)
             if self.provider.can["correlates"] == "assumed"
